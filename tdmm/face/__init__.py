@@ -1,1 +1,49 @@
+"""Face models: the built-in head, FLAME and ICT-FaceKit behind one interface (`tdmm.face.model.FaceModel`)."""
 
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from tdmm.errors import FaceModelError
+
+if TYPE_CHECKING:  # importing this package must stay light: the models need torch
+    from tdmm.face.model import FaceModel
+
+__all__ = ["BUILTIN", "load_face_model"]
+
+BUILTIN = "builtin"
+_BUILTIN_NAMES = (BUILTIN, "tdmm-head-1")
+
+
+def load_face_model(name_or_path: str | Path = BUILTIN) -> FaceModel:
+    """The face model of that name or at that place; docs/face-models.md says where to get them.
+
+    `builtin` (or its full name `tdmm-head-1`): the head that comes with tdmm.
+    A file `.pkl` or `.npz`: FLAME. A folder with `generic_neutral_mesh.obj`, or one above it: ICT-FaceKit.
+    Raises `FaceModelError` that says what was found instead.
+    """
+    if str(name_or_path) in _BUILTIN_NAMES:
+        from tdmm.face.builtin import load_builtin_head
+
+        return load_builtin_head()
+    path = Path(name_or_path).expanduser()
+    if path.is_dir():
+        from tdmm.face.ict import find_ict_folder, load_ict
+
+        folder = find_ict_folder(path)
+        if folder is None:
+            inside = sorted(item.name for item in path.iterdir() if item.suffix.lower() in (".pkl", ".npz"))
+            advice = f"did you mean {path / inside[0]}" if inside else "expected FaceXModel/generic_neutral_mesh.obj"
+            raise FaceModelError(f"{path}: is a folder, but not one of ICT-FaceKit; {advice}")
+        return load_ict(folder)
+    if not path.exists():
+        raise FaceModelError(
+            f"{name_or_path}: there is no such face model; give `{BUILTIN}`, a FLAME file (.pkl, .npz) or a folder of "
+            "ICT-FaceKit"
+        )
+    if path.suffix.lower() not in (".pkl", ".npz"):
+        raise FaceModelError(f"{path}: is no face model; expected FLAME (.pkl or .npz) or a folder of ICT-FaceKit")
+    from tdmm.face.flame import load_flame
+
+    return load_flame(path)
