@@ -43,3 +43,29 @@ def whole_file(path: str | Path) -> Iterator[Path]:
         raise
     finally:
         beside.unlink(missing_ok=True)
+
+
+@contextmanager
+def whole_folder(path: str | Path) -> Iterator[Path]:
+    """As `whole_file`, for a folder: an empty one beside `path` to fill; a folder that stands at `path` is replaced.
+
+    The caller makes sure that a folder at `path` holds nothing that matters.
+    """
+    given, path = path, Path(path).resolve()
+    if path.exists() and not path.is_dir():
+        raise OutputError(f"{given}: is a file; give the name of a folder")
+    if not path.parent.is_dir():
+        raise OutputError(f"{given}: there is no folder {path.parent}; make it first")
+    beside = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
+    try:
+        beside.mkdir()
+        yield beside
+        if path.exists():
+            shutil.rmtree(path)
+        os.replace(beside, path)
+    except OSError as error:
+        if error.filename is None or Path(os.fsdecode(error.filename)) == beside:
+            raise OutputError(f"{given}: cannot be written: {error.strerror or error}") from error
+        raise
+    finally:
+        shutil.rmtree(beside, ignore_errors=True)
