@@ -72,10 +72,11 @@ class FaceMotion:
     def __post_init__(self) -> None:
         put = lambda name, value: object.__setattr__(self, name, value)  # noqa: E731
         for name in ("face_model", "face_model_sha256", "text"):
-            if not isinstance(getattr(self, name), str):
-                raise MotionError(f"{name}: expected text, found {type(getattr(self, name)).__name__}")
+            put(name, _text(name, getattr(self, name)))
         put("fps", _positive_number("fps", self.fps))
-        put("expression_names", tuple(str(name) for name in self.expression_names))
+        if isinstance(self.expression_names, str):
+            raise MotionError(f"expression_names: expected several names, found the text {self.expression_names!r}")
+        put("expression_names", tuple(_text("expression_names", name) for name in self.expression_names))
         if len(set(self.expression_names)) != len(self.expression_names):
             raise MotionError("expression_names: expected unique names, found duplicates")
         expression = _array("expression", self.expression, np.float32, 2)
@@ -94,6 +95,8 @@ class FaceMotion:
         put("camera", _array("camera", self.camera, np.float64, 2, (3, 3)))
         if not (self.camera[0, 0] > 0 and self.camera[1, 1] > 0):
             raise MotionError("camera: expected positive focal lengths on the diagonal")
+        if self.camera[2].tolist() != [0, 0, 1]:
+            raise MotionError(f"camera: expected the last row 0 0 1, found {self.camera[2].tolist()}")
         put("image_size", _image_size(self.image_size))
         valid = np.asarray(self.valid)
         if valid.dtype != np.bool_ or valid.shape != (n_frames,):
@@ -123,7 +126,7 @@ class FaceMotion:
         return float(self.timestamps[-1] - self.timestamps[0]) + 1.0 / self.fps
 
     def __eq__(self, other: object) -> bool:
-        """Equal when every field is equal, bit for bit."""
+        """Equal when every field is, number for number: no tolerance."""
         if not isinstance(other, FaceMotion):
             return NotImplemented
         for item in fields(self):
@@ -163,7 +166,8 @@ class FaceMotion:
             raise MotionError("a slice of a motion has step 1; use resample(fps) to change the rate")
         if stop <= start:
             raise MotionError(f"frames {start}:{stop} of a motion of {len(self)} frames hold no frame")
-        return replace(self, **{name: getattr(self, name)[start:stop] for name in _PER_FRAME})
+        part: dict[str, Any] = {name: getattr(self, name)[start:stop] for name in _PER_FRAME}
+        return replace(self, **part)
 
     def resample(self, fps: float) -> FaceMotion:
         """The same motion at another constant rate, from the first to the last timestamp.
@@ -196,6 +200,7 @@ class FaceMotion:
             mixed = slerp(joints[left], joints[right], weight[:, None])
             return mixed.reshape(len(times), -1).astype(values.dtype)
 
+        turned: dict[str, Any] = {name: mix_rotations(getattr(self, name)) for name in _ROTATIONS}
         valid = (self.valid[left] | (weight == 1)) & (self.valid[right] | (weight == 0))
         return replace(
             self,
@@ -205,7 +210,7 @@ class FaceMotion:
             confidence=mix(self.confidence),
             valid=valid,
             timestamps=start + np.arange(len(times)) / fps,
-            **{name: mix_rotations(getattr(self, name)) for name in _ROTATIONS},
+            **turned,
         )
 
 
@@ -228,10 +233,11 @@ def make_motion(
     Defaults: mean identity, a face that looks at the default portrait camera, all frames valid.
     """
     n_frames = len(expression)
-    image_size = tuple(others.pop("image_size", DEFAULT_IMAGE_SIZE))
+    fps = _positive_number("fps", fps)
+    image_size = _image_size(others.pop("image_size", DEFAULT_IMAGE_SIZE))
     defaults: dict[str, Any] = {
         "shape": np.zeros(0, np.float32),
-        "camera": default_camera(image_size),  # type: ignore[arg-type]
+        "camera": default_camera(image_size),
         "valid": np.ones(n_frames, bool),
         "confidence": np.ones(n_frames, np.float32),
         "timestamps": np.arange(n_frames) / fps,
@@ -244,7 +250,7 @@ def make_motion(
         fps=fps,
         expression=expression,
         expression_names=tuple(expression_names),
-        image_size=image_size,  # type: ignore[arg-type]
+        image_size=image_size,
         **{**defaults, **others},
     )
 
@@ -252,8 +258,9 @@ def make_motion(
 def concatenate(motions: Sequence[FaceMotion]) -> FaceMotion:
     """Motions of one face model, identity, camera and rate, one after the other.
 
-    Each part starts one frame (1 / fps) after the end of the part before it; text and meta are the first
-    part's. Raises `MotionError` naming the field in which two parts differ.
+    Each part starts one frame (1 / fps) after the last frame of the part before it; a part that does so already,
+    to half a frame, keeps its timestamps, so that a motion cut in pieces and joined again is the same motion.
+    Text and meta are the first part's. Raises `MotionError` naming the field in which two parts differ.
     """
     if not motions:
         raise MotionError("nothing to concatenate: expected at least one motion")
@@ -262,10 +269,11 @@ def concatenate(motions: Sequence[FaceMotion]) -> FaceMotion:
         for name in ("face_model", "face_model_sha256", "fps", "expression_names", "shape", "camera", "image_size"):
             if not np.array_equal(getattr(first, name), getattr(other, name)):
                 raise MotionError(f"cannot concatenate: part {number} has another {name} than the first part")
-    joined = {name: np.concatenate([getattr(m, name) for m in motions]) for name in _PER_FRAME}
+    joined: dict[str, Any] = {name: np.concatenate([getattr(m, name) for m in motions]) for name in _PER_FRAME}
     times, start = [], first.timestamps[0]
     for motion in motions:
-        times.append(motion.timestamps - motion.timestamps[0] + start)
+        shift = start - motion.timestamps[0]
+        times.append(motion.timestamps + (shift if abs(shift) > 0.5 / first.fps else 0.0))
         start = times[-1][-1] + 1.0 / first.fps
     joined["timestamps"] = np.concatenate(times)
     return replace(first, **joined)
@@ -318,14 +326,26 @@ def _unit(vectors: np.ndarray) -> np.ndarray:
 # -- validation ---------------------------------------------------------------------------------------
 
 
+def _text(name: str, value: Any) -> str:
+    if not isinstance(value, str):
+        raise MotionError(f"{name}: expected text, found {type(value).__name__}")
+    if "\0" in value:  # numpy drops those at the end, and a file would not give back what was put in
+        raise MotionError(f"{name}: expected text without NUL characters, found {value!r}")
+    return str(value)
+
+
 def _array(name: str, value: Any, dtype: Any, ndim: int, shape: tuple[int, ...] | None = None) -> np.ndarray:
-    found = np.asarray(value)
+    try:
+        found = np.asarray(value)
+    except ValueError as error:  # rows of different lengths
+        raise MotionError(f"{name}: expected an array, found {error}") from error
     if found.dtype.kind not in "fiu":
         raise MotionError(f"{name}: expected {np.dtype(dtype)} numbers, found {found.dtype}")
     if found.ndim != ndim or (shape is not None and found.shape != shape):
         expected = str(shape) if shape is not None else f"{ndim} axes"
         raise MotionError(f"{name}: expected {expected}, found {found.shape}")
-    array = np.ascontiguousarray(found, dtype=dtype)
+    with np.errstate(over="ignore"):  # 1e300 in float32 is caught as infinite below
+        array = np.ascontiguousarray(found, dtype=dtype)
     finite = np.isfinite(array)
     if not finite.all():
         where = np.argwhere(~finite)[0]
@@ -347,7 +367,10 @@ def _positive_number(name: str, value: Any) -> float:
 
 
 def _image_size(value: Any) -> tuple[int, int]:
-    found = np.asarray(value)
+    try:
+        found = np.asarray(value)
+    except ValueError as error:
+        raise MotionError(f"image_size: expected (height, width) in pixels, found {value!r}") from error
     if found.shape != (2,) or found.dtype.kind not in "iu" or found.min() < 1:
         raise MotionError(f"image_size: expected (height, width) in pixels, found {found.tolist()}")
     return int(found[0]), int(found[1])

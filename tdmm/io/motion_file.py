@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import sys
 import zipfile
 import zlib
 from pathlib import Path
@@ -61,7 +62,7 @@ def read_motion(source: str | Path | BinaryIO) -> FaceMotion:
     values = {key: _checked(name, key, arrays[key]) for key in _KEYS if key != "schema"}
     try:
         values["meta"] = json.loads(values["meta"])
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise MotionError(f"{name}: meta: expected JSON, found {values['meta'][:40]!r} ({error})") from error
     try:
         return FaceMotion(**values)
@@ -152,10 +153,20 @@ def _decode(name: str, key: str, data: bytes) -> np.ndarray:
     expected, found = dtype.itemsize, len(data) - stream.tell()
     for length in shape:
         expected *= int(length)
-    if expected != found:
+    if expected != found or dtype.itemsize == 0 or min(shape, default=0) < 0:
         raise MotionError(f"{name}: {key}: expected {expected} bytes for {dtype} {shape}, found {found}")
-    array = np.frombuffer(data, dtype, offset=stream.tell()) if expected else np.zeros(0, dtype)
-    return array.reshape(shape, order="F" if fortran_order else "C")
+    # A copy, for a view of bytes is read-only, which torch does not like.
+    array = np.frombuffer(data, dtype, offset=stream.tell()).copy() if expected else np.zeros(0, dtype)
+    try:
+        array = array.reshape(shape, order="F" if fortran_order else "C")
+    except ValueError as error:  # an empty array with absurd axes
+        raise MotionError(f"{name}: {key}: expected an array, found {error}") from error
+    if dtype.kind == "U" and expected:
+        # numpy fails with a SystemError on such characters.
+        codes = np.frombuffer(array.tobytes(), np.dtype("u4").newbyteorder(dtype.byteorder))
+        if codes.max() > sys.maxunicode:
+            raise MotionError(f"{name}: {key}: expected text, found the number {codes.max()}, which is no character")
+    return array
 
 
 def _checked(name: str, key: str, array: np.ndarray) -> Any:
