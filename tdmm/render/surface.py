@@ -1,0 +1,84 @@
+"""What of a face model a renderer needs, ready for drawing: refined triangles, texture, parts, occlusion."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from tdmm.render.styles import srgb_to_linear
+from tdmm.render.subdivision import SparseRows, loop_matrix, midpoint_subdivision
+
+
+@dataclass(frozen=True)
+class Surface:
+    """A mesh prepared for drawing; with one subdivision step F, V and U are those of the refined mesh.
+
+    matrix: (V, v) from the face model's v vertices, None if they are drawn as they are.
+    faces, uv_faces: (F, 3) int32. part_of_face: (F,) uint8 rows of part_names. occlusion: (V,) float32, 1 is open.
+    uv: (U, 2) float32. texture: (h, w, 3) float32 linear; 1 x 1 without one.
+    """
+
+    matrix: SparseRows | None
+    faces: np.ndarray
+    part_names: tuple[str, ...]
+    part_of_face: np.ndarray
+    occlusion: np.ndarray
+    uv: np.ndarray
+    uv_faces: np.ndarray
+    texture: np.ndarray
+
+    @property
+    def has_texture(self) -> bool:
+        return self.texture.shape[:2] != (1, 1)
+
+    def refine(self, vertices: np.ndarray) -> np.ndarray:
+        """Drawn vertices (V, 3) float32 from the face model's (v, 3)."""
+        if self.matrix is None:
+            return np.ascontiguousarray(vertices, np.float32)
+        return self.matrix.apply(vertices)
+
+    def drawing_order(self, opacity: np.ndarray) -> tuple[np.ndarray, int]:
+        """Triangles to draw, opaque ones first, and how many those are. opacity: (P,) of each part, 0: not drawn."""
+        of_face = opacity[self.part_of_face]
+        opaque, thin = np.flatnonzero(of_face >= 1), np.flatnonzero((of_face > 0) & (of_face < 1))
+        return np.concatenate([opaque, thin]), len(opaque)
+
+
+def prepare_surface(
+    faces: np.ndarray,
+    n_vertices: int,
+    *,
+    part_names: tuple[str, ...] = ("skin",),
+    part_of_face: np.ndarray | None = None,
+    uv: np.ndarray | None = None,
+    uv_faces: np.ndarray | None = None,
+    albedo: np.ndarray | None = None,
+    ambient_occlusion: np.ndarray | None = None,
+    subdivide: bool = True,
+) -> Surface:
+    """A surface from triangles (F, 3) and the optional fields of `tdmm.face.model.Appearance`."""
+    faces = np.ascontiguousarray(faces, np.int32)
+    parts = np.zeros(len(faces), np.uint8) if part_of_face is None else np.asarray(part_of_face, np.uint8)
+    occlusion = np.ones(n_vertices, np.float32) if ambient_occlusion is None else np.asarray(ambient_occlusion)
+    if uv is None or uv_faces is None:
+        uv, uv_faces, albedo = np.zeros((1, 2), np.float32), np.zeros_like(faces), None
+    texture = np.ones((1, 1, 3), np.float32)
+    if albedo is not None:
+        texture = srgb_to_linear(np.arange(256) / 255).astype(np.float32)[albedo]
+    matrix = None
+    if subdivide:
+        uv, uv_faces = midpoint_subdivision(uv, uv_faces) if len(uv) > 1 else (uv, np.repeat(uv_faces, 4, axis=0))
+        matrix, faces = loop_matrix(faces, n_vertices)
+        occlusion = np.clip(matrix.apply(occlusion[:, None])[:, 0], 0, 1)
+        parts = np.repeat(parts, 4)
+    return Surface(
+        matrix,
+        faces,
+        tuple(part_names),
+        parts,
+        np.ascontiguousarray(occlusion, np.float32),
+        np.ascontiguousarray(uv, np.float32),
+        np.ascontiguousarray(uv_faces, np.int32),
+        np.ascontiguousarray(texture),
+    )
