@@ -52,12 +52,7 @@ class Painter:
         vertices: (V, 3) in camera space, of the face model's own mesh. background: (H, W, 3) uint8 picture behind
         the head; None: the style's plain colour. opacity: of the head over the background, 0..1.
         """
-        height, width = camera.image_size
-        if background is None:
-            picture = np.empty((height, width, 3), np.uint8)
-            picture[:] = self.style.background
-        else:
-            picture = np.array(background, np.uint8, order="C")
+        picture = self.blank(camera, background)
         points = self.surface.refine(vertices)
         draw_picture(
             points,
@@ -80,6 +75,14 @@ class Painter:
             _DECODE,
             picture,
         )
+        return picture
+
+    def blank(self, camera: Camera, background: np.ndarray | None = None) -> np.ndarray:
+        """A new picture (H, W, 3) uint8 without a head: a copy of the background, or the style's plain colour."""
+        if background is not None:
+            return np.array(background, np.uint8, order="C")
+        picture = np.empty((*camera.image_size, 3), np.uint8)
+        picture[:] = self.style.background
         return picture
 
 
@@ -149,7 +152,8 @@ def draw_picture(  # type: ignore[no-untyped-def]
                     continue
                 red, green, blue = shade_point(
                     f, np.float32(column + 0.5), np.float32(row + 0.5),
-                    mode, xy, depth, normals, faces, occlusion, uv, uv_faces, texture, parts, materials, lights, to_ray,
+                    mode, xy, depth, normals, faces, occlusion, uv, uv_faces, texture, parts, materials, lights,
+                        to_ray,
                 )  # fmt: skip
                 covered = np.float32(1.0)
             else:
@@ -168,7 +172,8 @@ def draw_picture(  # type: ignore[no-untyped-def]
                             y += offsets[t, 1]
                     r, g, b = shade_point(
                         f, np.float32(column + x / count), np.float32(row + y / count),
-                        mode, xy, depth, normals, faces, occlusion, uv, uv_faces, texture, parts, materials, lights, to_ray,
+                        mode, xy, depth, normals, faces, occlusion, uv, uv_faces, texture, parts, materials, lights,
+                        to_ray,
                     )  # fmt: skip
                     weight = np.float32(count) * share
                     red += weight * r

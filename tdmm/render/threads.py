@@ -7,8 +7,9 @@ numba's own thread pool must not be entered from two threads at once.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable
-from concurrent.futures import ThreadPoolExecutor
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from functools import cache
 from typing import Any
 
@@ -32,3 +33,25 @@ def for_each(function: Callable[[Any], Any], items: Iterable[Any]) -> list[Any]:
 @cache
 def _pool(pid: int) -> ThreadPoolExecutor:  # a forked child must not use its parent's pool
     return ThreadPoolExecutor(n_threads(), thread_name_prefix="tdmm-render")
+
+
+def in_order(function: Callable[[Any], Any], items: Iterable[Any]) -> Iterator[Any]:
+    """`map(function, items)`, computed ahead by the cores while the caller uses what it has got.
+
+    At most two items a core are in work or waiting; `items` is read in the caller's thread.
+    """
+    if n_threads() == 1:
+        yield from map(function, items)
+        return
+    pool = _pool(os.getpid())
+    waiting: deque[Future[Any]] = deque()
+    try:
+        for item in items:
+            waiting.append(pool.submit(function, item))
+            if len(waiting) >= 2 * n_threads():
+                yield waiting.popleft().result()
+        while waiting:
+            yield waiting.popleft().result()
+    finally:
+        for future in waiting:
+            future.cancel()
