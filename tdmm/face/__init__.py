@@ -16,11 +16,12 @@ BUILTIN = "builtin"
 _BUILTIN_NAMES = (BUILTIN, "tdmm-head-1")
 
 
-def load_face_model(name_or_path: str | Path = BUILTIN) -> FaceModel:
+def load_face_model(name_or_path: str | Path = BUILTIN, *, cache: Path | None = None) -> FaceModel:
     """The face model of that name or at that place; docs/face-models.md says where to get them.
 
     `builtin` (or its full name `tdmm-head-1`): the head that comes with tdmm.
     A file `.pkl` or `.npz`: FLAME. A folder with `generic_neutral_mesh.obj`, or one above it: ICT-FaceKit.
+    `cache`: a folder in which models that take seconds to parse (ICT-FaceKit) are kept parsed; None keeps nothing.
     Raises `FaceModelError` that says what was found instead.
     """
     if str(name_or_path) in _BUILTIN_NAMES:
@@ -36,7 +37,7 @@ def load_face_model(name_or_path: str | Path = BUILTIN) -> FaceModel:
             inside = sorted(item.name for item in path.iterdir() if item.suffix.lower() in (".pkl", ".npz"))
             advice = f"did you mean {path / inside[0]}" if inside else "expected FaceXModel/generic_neutral_mesh.obj"
             raise FaceModelError(f"{path}: is a folder, but not one of ICT-FaceKit; {advice}")
-        return load_ict(folder)
+        return load_ict(folder, cache)
     if not path.exists():
         raise FaceModelError(
             f"{name_or_path}: there is no such face model; give `{BUILTIN}`, a FLAME file (.pkl, .npz) or a folder of "

@@ -60,14 +60,29 @@ class FaceModel(Protocol):
     Axes: T frames, V vertices, F triangles, E expressions, S identity coefficients, L landmarks.
     """
 
-    name: str  # e.g. tdmm-head-1, flame-2023
-    sha256: str  # fingerprint of the data
-    expression_names: tuple[str, ...]  # E names
-    n_shape: int  # S
-    faces: np.ndarray  # (F, 3) int32, counter-clockwise seen from outside
-    joints: Joints
-    appearance: Appearance
-    landmark_embedding: LandmarkEmbedding | None  # None: not known yet, derive it (tdmm.fit)
+    @property
+    def name(self) -> str: ...  # e.g. tdmm-head-1, flame-2023
+
+    @property
+    def sha256(self) -> str: ...  # fingerprint of the data
+
+    @property
+    def expression_names(self) -> tuple[str, ...]: ...  # E names
+
+    @property
+    def n_shape(self) -> int: ...  # S
+
+    @property
+    def faces(self) -> np.ndarray: ...  # (F, 3) int32, counter-clockwise seen from outside
+
+    @property
+    def joints(self) -> Joints: ...
+
+    @property
+    def appearance(self) -> Appearance: ...
+
+    @property
+    def landmark_embedding(self) -> LandmarkEmbedding | None: ...  # None: not known yet, derive it (tdmm.fit)
 
     @property
     def n_vertices(self) -> int: ...
