@@ -226,7 +226,7 @@ class VideoReader:
         complaints = list(self._complaints)
         cut = [line for line in complaints if _CUT_SHORT.search(line)]
         if n_frames == 0:
-            if any("matches no streams" in line for line in complaints):
+            if complaints and "matches no streams" in complaints[0]:
                 return VideoError(f"{self.name} holds no video, only sound or text")
             if complaints:
                 return VideoError(f"cannot read {self.name} as a video: {ffmpeg.reason(complaints)}")

@@ -101,7 +101,8 @@ def write_video(
 # -- formats -------------------------------------------------------------------------------------------
 
 _FRAMES_OUT = ["-f", "image2", "-start_number", "0", "-c:v", "png", "-compression_level", "4"]
-_FRAGMENTED = ["-movflags", "frag_keyframe+empty_moov+default_base_moof", "-f", "mp4"]
+# Half a second a fragment: what reads the pipe sees the first frames soon.
+_FRAGMENTS = ["-movflags", "frag_keyframe+empty_moov+default_base_moof", "-frag_duration", "500000", "-f", "mp4"]
 # One palette for the whole, fitted to what moves; ordered dither keeps still parts still.
 _GIF_FILTER = "[0:v]palettegen=stats_mode=diff[p];[1:v][p]paletteuse=dither=bayer:bayer_scale=4:diff_mode=rectangle"
 
@@ -141,7 +142,7 @@ def _write_stream(
         with _explained(name):
             stream.flush()
         return _encode(
-            _even(pictures), [*_h264(crf, preset, threads), *_FRAGMENTED], "pipe:1", fps, name, stream=stream
+            _even(pictures), [*_h264(crf, preset, threads), *_FRAGMENTS], "pipe:1", fps, name, stream=stream
         )
     # gif and png are written at their end: make the file, then send it.
     with tempfile.TemporaryDirectory(prefix="tdmm-") as folder:
