@@ -227,7 +227,8 @@ class VideoReader:
         cut = [line for line in complaints if _CUT_SHORT.search(line)]
         if n_frames == 0:
             if complaints and "matches no streams" in complaints[0]:
-                return VideoError(f"{self.name} holds no video, only sound or text")
+                what = "only sound or text" if self._header.has_streams else "it is empty or cut short"
+                return VideoError(f"{self.name} holds no video: {what}")
             if complaints:
                 return VideoError(f"cannot read {self.name} as a video: {ffmpeg.reason(complaints)}")
             if status != 0:
@@ -353,6 +354,7 @@ class _Header:
         self._longer_side: float | None = None
         self._rotation = 0.0
         self._inside_video = self._past_video = self._past_input = False
+        self.has_streams = False
 
     def read(self, text: str) -> None:
         if time := _TIME_BASE.match(text):
@@ -366,6 +368,7 @@ class _Header:
         elif duration := _DURATION.match(text):
             self._duration = int(duration[1]) * 3600 + int(duration[2]) * 60 + float(duration[3])
         elif text.lstrip().startswith("Stream #"):
+            self.has_streams = True
             self._past_video = self._past_video or self._inside_video
             self._inside_video = (
                 not self._past_video and bool(_VIDEO_STREAM.match(text)) and "(attached pic)" not in text

@@ -294,9 +294,9 @@ def bad_input(kind: str, folder: Path, clip: Path) -> Path:
         ("text", "cannot read"),
         ("noise", "cannot read"),
         ("empty", "0 bytes"),
-        ("header", "cannot read"),
+        ("header", "empty or cut short"),
         ("sound", "only sound"),
-        ("frameless", "no video"),
+        ("frameless", "empty or cut short"),
     ],
 )
 def test_what_is_no_video_is_told_in_one_line(tmp_path, clip, kind, reason):
