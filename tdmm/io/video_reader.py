@@ -368,7 +368,7 @@ class _Header:
         elif duration := _DURATION.match(text):
             self._duration = int(duration[1]) * 3600 + int(duration[2]) * 60 + float(duration[3])
         elif text.lstrip().startswith("Stream #"):
-            self.has_streams = True
+            self.has_streams = self.has_streams or bool(re.search(r": (Audio|Subtitle|Video): ", text))
             self._past_video = self._past_video or self._inside_video
             self._inside_video = (
                 not self._past_video and bool(_VIDEO_STREAM.match(text)) and "(attached pic)" not in text
