@@ -98,7 +98,7 @@ class IctModel:
     """
 
     def __init__(self, arrays: dict[str, np.ndarray]) -> None:
-        """`arrays`: template (V, 3), shape_basis (S, V, 3), expression_basis (E, V, 3), all float32; faces (F, 3) int32;
+        """`arrays`: template (V, 3), shape_basis (S, V, 3), expression_basis (E, V, 3) float32; faces (F, 3) int32;
         expression_names (E,); part_of_face (F,) uint8; if there are any, uv (U, 2) float32 and uv_faces (F, 3) int32.
         """
         self.name = NAME

@@ -22,7 +22,7 @@ _SPARSE = {f"{form}_{kind}" for form in ("csc", "csr", "coo") for kind in ("matr
 _NUMBERS = {
     f"{kind}{size}" for kind, sizes in {"f": "248", "i": "1248", "u": "1248", "b": "1"}.items() for size in sizes
 }
-_BUILTINS: dict[str, Any] = {"object": object, "set": set, "frozenset": frozenset, "bytes": lambda *_: b""}
+_BUILTINS: dict[str, Any] = {"object": object, "set": set, "frozenset": frozenset}
 _MOST_VALUES = 2**28  # of a matrix in full; FLAME's joint regressor has 25,115
 
 
@@ -39,7 +39,7 @@ def read_pickled_arrays(path: Path, data: bytes, keys: tuple[str, ...]) -> dict[
         raise
     except Exception as error:  # a damaged pickle can raise anything at all
         raise FaceModelError(
-            f"{path}: expected a whole pickle, found a damaged one ({type(error).__name__}: {error})"
+            f"{path}: expected a whole pickle, found a damaged one ({type(error).__name__}: {_one_line(error)})"
         ) from error
     if not isinstance(content, dict):
         raise FaceModelError(f"{path}: expected a pickled dict of arrays, found {type(content).__name__}")
@@ -49,8 +49,12 @@ def read_pickled_arrays(path: Path, data: bytes, keys: tuple[str, ...]) -> dict[
             try:
                 found[key] = _array(content[key])
             except (ValueError, TypeError, LookupError, AttributeError, ArithmeticError, RecursionError) as error:
-                raise FaceModelError(f"{path}: {key}: expected an array, found {error}") from error
+                raise FaceModelError(f"{path}: {key}: expected an array, found {_one_line(error)}") from error
     return found
+
+
+def _one_line(error: Exception) -> str:
+    return " ".join(str(error).split())
 
 
 class _Kept:
@@ -93,6 +97,8 @@ class _Reader(pickle.Unpickler):
             return collections.OrderedDict
         if module in ("builtins", "__builtin__") and name in _BUILTINS:
             return _BUILTINS[name]
+        if module in ("builtins", "__builtin__") and name == "bytes":  # Python 3 again: no bytes at all
+            return lambda *_: b""
         raise FaceModelError(
             f"{self._path}: refused to load {module}.{name}, which is no part of a face model; do not trust this file"
         )
