@@ -21,6 +21,8 @@ def choose_rasterizer(device: torch.device | str) -> Rasterizer:
     if kind == "cpu":
         return rasterize_numba
     if kind == "cuda":
+        if not torch.cuda.is_available():
+            raise MissingPartError("no CUDA device is usable here (torch.cuda.is_available() is False); use cpu")
         try:
             from tdmm.render.raster_triton import rasterize_triton
         except ImportError as error:

@@ -35,18 +35,27 @@ class Stage:
     shape: torch.Tensor
     painter: Painter
     view: View
+    device: str = "cpu"
 
     def pictures(
         self, moments: Iterable[tuple[int, np.ndarray | None]] | None = None, opacity: float = 1.0
     ) -> Iterator[np.ndarray]:
-        """Pictures (H, W, 3) uint8, painted ahead on all cores.
+        """Pictures (H, W, 3) uint8, painted ahead on all cores, or in batches on another device.
 
         moments: for each picture the frame (-1: without a head) and the background (H, W, 3) uint8 (None: plain);
         by default all frames on a plain background.
         """
         if moments is None:
             moments = ((frame, None) for frame in range(len(self.motion)))
-        return in_order(partial(self._paint, opacity), self._posed(moments))
+        if torch.device(self.device).type == "cpu":
+            return in_order(partial(self._paint, opacity), self._posed(moments))
+        from tdmm.render.torch_drawing import paint_in_batches
+
+        tasks = (
+            (None if vertices is None else self.view.place(vertices, frame), background)
+            for frame, background, vertices in self._posed(moments)
+        )
+        return paint_in_batches(self.painter, self.device, self.view.camera, tasks, opacity)
 
     def _paint(self, opacity: float, task: tuple[int, np.ndarray | None, np.ndarray | None]) -> np.ndarray:
         frame, background, vertices = task
@@ -79,6 +88,7 @@ def prepare(
     face_model: FaceModel | None = None,
     options: RenderOptions | None = None,
     size: tuple[int, int] | None = None,
+    device: str = "cpu",
 ) -> Stage:
     """Everything that is computed once per clip. `size` (H, W) replaces that of the options."""
     options = options or RenderOptions()
@@ -94,7 +104,7 @@ def prepare(
     view = choose_view(
         motion, options.view, size or options.size, lambda frames: pose(motion, face_model, shape, frames)
     )
-    return Stage(motion, face_model, shape, painter, view)
+    return Stage(motion, face_model, shape, painter, view, device)
 
 
 def surface_of(face_model: FaceModel, subdivide: bool = True) -> Surface:

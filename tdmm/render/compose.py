@@ -27,15 +27,20 @@ GAP = 4
 
 
 def render(
-    motion: FaceMotion, *, face_model: FaceModel | None = None, options: RenderOptions | None = None
+    motion: FaceMotion,
+    *,
+    face_model: FaceModel | None = None,
+    options: RenderOptions | None = None,
+    device: str = "cpu",
 ) -> Pictures:
     """A motion as pictures, one for each frame (of the motion resampled to `options.fps`, if given).
 
-    face_model: None for the built-in head. Raises `MotionError` if the motion belongs to another face model, and
-    `TdmmError` for an identity that the model cannot show.
+    face_model: None for the built-in head. device: `cpu`, or `cuda` to paint in batches on a GPU; the pictures are the
+    same but for rounding. Raises `MotionError` if the motion belongs to another face model, `TdmmError` for an
+    identity that the model cannot show, and `MissingPartError` for a device that cannot render.
     """
     options = options or RenderOptions()
-    stage = prepare(motion, face_model, options)
+    stage = prepare(motion, face_model, options, device=device)
     pictures = _with_caption(stage.pictures(), motion.text, options)
     return Pictures(pictures, stage.motion.fps, len(stage.motion))
 
@@ -46,6 +51,7 @@ def render_over(
     *,
     face_model: FaceModel | None = None,
     options: RenderOptions | None = None,
+    device: str = "cpu",
 ) -> Pictures:
     """The head over the frames of a video, seen by the motion's own camera, with `options.opacity`.
 
@@ -57,7 +63,7 @@ def render_over(
     reader = _open(video)
     rate = options.fps or reader.info.fps
     size = options.size or (reader.info.height, reader.info.width)
-    stage = prepare(motion, face_model, replace(options, fps=None), size)
+    stage = prepare(motion, face_model, replace(options, fps=None), size, device)
 
     def pictures() -> Iterator[np.ndarray]:
         with closing(reader):
@@ -73,6 +79,7 @@ def render_beside(
     *,
     face_model: FaceModel | None = None,
     options: RenderOptions | None = None,
+    device: str = "cpu",
 ) -> Pictures:
     """The video on the left, the head on the right, matched as in `render_over`.
 
@@ -85,7 +92,7 @@ def render_beside(
     height, width = reader.info.height, reader.info.width
     size = options.size or (height, width if options.view == "camera" else height)
     video_size = (size[0], max(round(width * size[0] / height), 1))
-    stage = prepare(motion, face_model, replace(options, fps=None), size)
+    stage = prepare(motion, face_model, replace(options, fps=None), size, device)
 
     def pictures() -> Iterator[np.ndarray]:
         kept: list[np.ndarray] = []
@@ -109,6 +116,7 @@ def render_grid(
     face_model: FaceModel | None = None,
     options: RenderOptions | None = None,
     columns: int | None = None,
+    device: str = "cpu",
 ) -> Pictures:
     """Several motions side by side, each with its label (and its text, with `options.caption`) below.
 
@@ -121,7 +129,7 @@ def render_grid(
         raise TdmmError(f"a grid needs one label for each motion, found {len(motions)} motions, {len(labels)} labels")
     rate = options.fps or max(motion.fps for motion in motions)
     cell_size = options.size or (motions[0].image_size if options.view == "camera" else None)
-    stages = [prepare(motion, face_model, replace(options, fps=rate), cell_size) for motion in motions]
+    stages = [prepare(motion, face_model, replace(options, fps=rate), cell_size, device) for motion in motions]
     columns = columns or math.ceil(math.sqrt(len(motions)))
     n_frames = max(len(stage.motion) for stage in stages)
     texts = [
