@@ -1,0 +1,208 @@
+"""`tdmm info`: what is in a file."""
+
+from __future__ import annotations
+
+import io
+import json
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from tdmm.cli import paths
+from tdmm.cli.console import Console
+from tdmm.cli.options import DebugOption, FaceModelOption, JsonOption, QuietOption
+from tdmm.errors import MotionError, TdmmError
+
+if TYPE_CHECKING:
+    from tdmm.motion import FaceMotion
+
+_ZIP = b"PK\x03\x04"
+
+
+def command(
+    files: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="FILE", help="Motions, videos, pictures, face models (or the word builtin); - is standard input."
+        ),
+    ],
+    face_model: FaceModelOption = "builtin",
+    as_json: JsonOption = False,
+    quiet: QuietOption = False,
+    debug: DebugOption = False,
+) -> None:
+    """Say what is in a file.
+
+    Reads motions, videos, pictures and face models.
+    With --json one object a file and line. Exit code 1 when a file cannot be read; the others are still told.
+
+    \b
+    Examples:
+      tdmm info motion.npz
+      tdmm info clip.mp4
+      tdmm info builtin
+      tdmm info motions/*.npz --json | jq -r 'select(.valid < .frames) | .file'
+      tdmm fit clip.mp4 | tdmm info -
+    """
+    console = Console(quiet=quiet)
+    sources = paths.expand(files)
+    failures = 0
+    for number, source in enumerate(sources):
+        try:
+            facts = _facts(source, face_model)
+        except TdmmError as error:
+            if len(sources) == 1:
+                raise
+            failures += 1
+            console.error(str(error))
+            if as_json:
+                sys.stdout.write(json.dumps({"file": source, "error": str(error)}) + "\n")
+            continue
+        if as_json:
+            sys.stdout.write(json.dumps(facts) + "\n")
+        else:
+            sys.stdout.write("\n" * (number > 0) + _table(facts))
+    if failures:
+        console.error(f"{failures} of {len(sources)} files cannot be read")
+        raise typer.Exit(1)
+
+
+def _facts(source: str, face_model: str) -> dict[str, Any]:
+    if source == "builtin":
+        return _face_model_facts(source)
+    if source == paths.STANDARD:
+        data = paths.stdin_bytes().read()
+        if data.startswith(_ZIP):
+            return _motion_facts(source, io.BytesIO(data), face_model)
+        return _video_facts(source, io.BytesIO(data))
+    path = Path(source)
+    if not path.exists():
+        raise TdmmError(f"{source}: no such file")
+    if path.is_dir() or path.suffix.lower() == ".pkl":
+        return _face_model_facts(source)
+    if _starts_with(path, _ZIP):
+        return _motion_or_face_model_facts(path, face_model)
+    return _video_facts(source, path)
+
+
+def _starts_with(path: Path, magic: bytes) -> bool:
+    try:
+        with path.open("rb") as file:
+            return file.read(len(magic)) == magic
+    except OSError as error:
+        raise TdmmError(f"{path}: {error.strerror or error}") from error
+
+
+def _motion_or_face_model_facts(path: Path, face_model: str) -> dict[str, Any]:
+    """FLAME comes as .npz too: its keys tell the two apart."""
+    import zipfile
+
+    try:
+        with zipfile.ZipFile(path) as archive:
+            keys = {name.removesuffix(".npy") for name in archive.namelist()}
+    except (zipfile.BadZipFile, OSError) as error:
+        raise MotionError(f"{path}: a broken npz file ({error}); copy it again") from error
+    if "v_template" in keys and "schema" not in keys:
+        return _face_model_facts(str(path))
+    return _motion_facts(str(path), path, face_model)
+
+
+def _motion_facts(name: str, source: Any, face_model: str) -> dict[str, Any]:
+    import numpy as np
+
+    from tdmm.io.motion_file import read_motion
+
+    motion = read_motion(source)
+    degrees = np.degrees(np.abs(motion.rotation)).max(axis=0)
+    strongest = np.argsort(-motion.expression.max(axis=0))[:5]
+    return {
+        "file": name,
+        "kind": "motion",
+        "frames": len(motion),
+        "valid": int(motion.valid.sum()),
+        "fps": motion.fps,
+        "duration": motion.duration,
+        "face_model": motion.face_model,
+        "face_model_sha256": motion.face_model_sha256,
+        "face_model_matches": _matches(motion, face_model),
+        "expressions": len(motion.expression_names),
+        "strongest": {
+            motion.expression_names[i]: round(float(motion.expression[:, i].max()), 3)
+            for i in strongest
+            if motion.expression[:, i].max() > 0
+        },
+        "identity_components": len(motion.shape),
+        "largest_rotation_degrees": [round(float(value), 1) for value in degrees],
+        "image_size": list(motion.image_size),
+        "focal_length_pixels": round(float(motion.camera[0, 0]), 1),
+        "text": motion.text,
+        "meta": motion.meta,
+    }
+
+
+def _matches(motion: FaceMotion, face_model: str) -> bool:
+    from tdmm.face import load_face_model
+
+    return load_face_model(face_model).sha256 == motion.face_model_sha256
+
+
+def _video_facts(name: str, source: Any) -> dict[str, Any]:
+    from tdmm.io.video import open_video
+
+    with open_video(source) as video:
+        info = video.info
+    return {
+        "file": name,
+        "kind": "picture" if info.n_frames in (None, 1) and not info.duration else "video",
+        "width": info.width,
+        "height": info.height,
+        "fps": info.fps,
+        "frames_about": info.n_frames,
+        "duration": info.duration,
+        "rotation_degrees": info.rotation,
+    }
+
+
+def _face_model_facts(name: str) -> dict[str, Any]:
+    from tdmm.face import load_face_model
+
+    model = load_face_model(name)
+    joints = [joint for joint in ("neck", "jaw", "eyes") if getattr(model.joints, joint)]
+    return {
+        "file": name,
+        "kind": "face model",
+        "name": model.name,
+        "sha256": model.sha256,
+        "vertices": model.n_vertices,
+        "triangles": len(model.faces),
+        "identity_components": model.n_shape,
+        "expressions": len(model.expression_names),
+        "expression_names": list(model.expression_names),
+        "joints": joints,
+        "parts": list(model.appearance.part_names),
+        "landmarks": None if model.landmark_embedding is None else len(model.landmark_embedding.face),
+    }
+
+
+def _table(facts: dict[str, Any]) -> str:
+    """Two columns that `grep` and eyes can read."""
+    rows = [(name.replace("_", " "), _text(value)) for name, value in facts.items() if name != "meta"]
+    rows += [(f"meta.{name}", _text(value)) for name, value in facts.get("meta", {}).items()]
+    width = max(len(name) for name, _ in rows)
+    return "".join(f"{name:<{width}}  {value}".rstrip() + "\n" for name, value in rows)
+
+
+def _text(value: Any) -> str:
+    if value is None:
+        return "unknown"
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, float):
+        return f"{value:.4g}" if abs(value) < 1000 else f"{value:.1f}"
+    if isinstance(value, dict):
+        return ", ".join(f"{name} {_text(item)}" for name, item in value.items())
+    if isinstance(value, list):
+        return ", ".join(_text(item) for item in value)
+    return str(value)
