@@ -245,7 +245,10 @@ def _keep(path: Path, arrays: dict[str, np.ndarray]) -> None:
     beside = path.with_name(f".{os.getpid()}-{path.name}")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        np.savez(beside, **arrays)  # type: ignore[arg-type]
-        os.replace(beside, path)
+        try:
+            np.savez(beside, **arrays)  # type: ignore[arg-type]
+            os.replace(beside, path)
+        finally:
+            beside.unlink(missing_ok=True)
     except OSError:
-        beside.unlink(missing_ok=True)
+        pass

@@ -71,7 +71,9 @@ class _Kept:
         self.state = state
 
 
-class _Reader(pickle.Unpickler):
+# The interpreter's own unpickler in Python: the compiled one makes room for as many memo entries as a damaged byte
+# asks for, gigabytes of them. A face model is a few dozen objects, so that the speed is the same.
+class _Reader(pickle._Unpickler):  # type: ignore[name-defined]
     def __init__(self, stream: io.BytesIO, path: Path) -> None:
         super().__init__(stream, encoding="latin1")  # Python 2's bytes, so that text keeps being text
         self._path = path
