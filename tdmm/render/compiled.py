@@ -11,19 +11,25 @@ import numba
 RELAXED_FLOATS = frozenset({"reassoc", "contract", "arcp", "nsz", "afn"})
 
 
-def compiled(*, relaxed: bool = False) -> Callable[[Callable[..., Any]], Any]:
+def compiled(*, relaxed: bool = False, inline: bool = False) -> Callable[[Callable[..., Any]], Any]:
     """Decorator: compile on the first call, release the GIL, keep the machine code on disk.
 
     relaxed: allow `RELAXED_FLOATS` (shading); False keeps IEEE arithmetic to the bit (rasterising).
+    inline: put the code into every caller; for small functions of plain numbers in inner loops.
     numba keeps the code beside the source, or in the user's cache folder where that is not writable; where
     neither is (a read-only container), the function is compiled anew in every process instead of failing.
     """
-    fastmath = set(RELAXED_FLOATS) if relaxed else False
+    options = {
+        "nogil": True,
+        "fastmath": set(RELAXED_FLOATS) if relaxed else False,
+        "error_model": "numpy",
+        "forceinline": inline,
+    }
 
     def decorate(function: Callable[..., Any]) -> Any:
         try:
-            return numba.njit(cache=True, nogil=True, fastmath=fastmath, error_model="numpy")(function)
+            return numba.njit(cache=True, **options)(function)
         except RuntimeError:  # numba: "no locator available"
-            return numba.njit(nogil=True, fastmath=fastmath, error_model="numpy")(function)
+            return numba.njit(**options)(function)
 
     return decorate

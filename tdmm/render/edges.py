@@ -23,56 +23,47 @@ N_SAMPLES = len(SAMPLES)
 DEPTH_STEP = 4.0
 # Neighbours of which the normals' cosine is smaller lie on both sides of a fold.
 FOLD_COSINE = 0.6
+# Side in pixels of the tiles by which triangles far from any edge are passed over.
+TILE = 8
 
 
 @compiled(relaxed=True)
-def mark_edges(face_id, inverse_depth, faces, normals, parts, pixel_angle, marks):  # type: ignore[no-untyped-def]
-    """Set marks (H, W) uint8 to 1 at both pixels of each pair of neighbours that differ. pixel_angle: 1 / focal."""
+def mark_edges(face_id, inverse_depth, faces, normals, parts, pixel_angle, box, marks):  # type: ignore[no-untyped-def]
+    """Set marks (H, W) uint8 to 1 at both pixels of each pair of neighbours that differ.
+
+    They do where one is empty, where their parts differ, and across a step in depth or a fold, unless their
+    triangles touch: that is a smooth surface which is only steep.
+    pixel_angle: 1 / focal. box: first and last row, first and last column outside of which nothing was drawn.
+    """
     height, width = face_id.shape
-    for row in range(height):
-        for column in range(width):
-            here = face_id[row, column]
-            if column + 1 < width:
-                right = face_id[row, column + 1]
-                if right != here and differ(
-                    here,
-                    right,
-                    inverse_depth[row, column],
-                    inverse_depth[row, column + 1],
-                    faces,
-                    normals,
-                    parts,
-                    pixel_angle,
-                ):
-                    marks[row, column] = 1
-                    marks[row, column + 1] = 1
-            if row + 1 < height:
-                below = face_id[row + 1, column]
-                if below != here and differ(
-                    here,
-                    below,
-                    inverse_depth[row, column],
-                    inverse_depth[row + 1, column],
-                    faces,
-                    normals,
-                    parts,
-                    pixel_angle,
-                ):
-                    marks[row, column] = 1
-                    marks[row + 1, column] = 1
-
-
-@compiled(relaxed=True)
-def differ(f, g, f_nearness, g_nearness, faces, normals, parts, pixel_angle):  # type: ignore[no-untyped-def]
-    """Whether two neighbouring pixels that see the triangles f and g (-1: none) need more samples."""
-    if f < 0 or g < 0 or parts[f] != parts[g]:
-        return True
-    # |1/a - 1/b| > step * pixel's width at that depth, with nearness a = 1 / depth.
-    if abs(f_nearness - g_nearness) > np.float32(DEPTH_STEP) * pixel_angle * min(f_nearness, g_nearness):
-        return True
-    i, j = faces[f, 0], faces[g, 0]
-    cosine = normals[i, 0] * normals[j, 0] + normals[i, 1] * normals[j, 1] + normals[i, 2] * normals[j, 2]
-    return cosine < np.float32(FOLD_COSINE)
+    step = np.float32(DEPTH_STEP) * pixel_angle
+    for row in range(max(box[0] - 1, 0), min(box[1] + 1, height)):
+        for column in range(max(box[2] - 1, 0), min(box[3] + 1, width)):
+            f = face_id[row, column]
+            for direction in range(2):  # the right and the lower neighbour
+                row2, column2 = row + direction, column + 1 - direction
+                if row2 == height or column2 == width:
+                    continue
+                g = face_id[row2, column2]
+                if f == g:
+                    continue
+                if f >= 0 and g >= 0 and parts[f] == parts[g]:
+                    a, b = inverse_depth[row, column], inverse_depth[row2, column2]
+                    i0, j0 = faces[f, 0], faces[g, 0]
+                    # |1/a - 1/b| > step * pixel's width at that depth, with a and b inverse depths.
+                    smooth = abs(a - b) <= step * min(a, b) and (
+                        normals[i0, 0] * normals[j0, 0]
+                        + normals[i0, 1] * normals[j0, 1]
+                        + normals[i0, 2] * normals[j0, 2]
+                        > np.float32(FOLD_COSINE)
+                    )
+                    if not smooth:
+                        i1, i2, j1, j2 = faces[f, 1], faces[f, 2], faces[g, 1], faces[g, 2]
+                        smooth = i0 in (j0, j1, j2) or i1 in (j0, j1, j2) or i2 in (j0, j1, j2)
+                    if smooth:
+                        continue
+                marks[row, column] = 1
+                marks[row2, column2] = 1
 
 
 @compiled()
@@ -89,13 +80,17 @@ def mark_thin(xy, faces, start, marks):  # type: ignore[no-untyped-def]
 
 
 @compiled()
-def number_marks(marks, numbers):  # type: ignore[no-untyped-def]
-    """Number the marked pixels in reading order into numbers (H, W) int32, -1 elsewhere; returns how many."""
+def number_marks(marks, numbers, tiles):  # type: ignore[no-untyped-def]
+    """Number the marked pixels in reading order into numbers (H, W) int32, -1 elsewhere; returns how many.
+
+    tiles: (ceil(H / TILE), ceil(W / TILE)) uint8, set to 1 where a tile holds a marked pixel.
+    """
     count = 0
     for row in range(marks.shape[0]):
         for column in range(marks.shape[1]):
             if marks[row, column]:
                 numbers[row, column] = count
+                tiles[row // TILE, column // TILE] = 1
                 count += 1
             else:
                 numbers[row, column] = -1
@@ -103,7 +98,9 @@ def number_marks(marks, numbers):  # type: ignore[no-untyped-def]
 
 
 @compiled()
-def draw_samples(xy, depth, faces, n_opaque, opacity, parts, numbers, offsets, sample_face, sample_nearness):  # type: ignore[no-untyped-def]
+def draw_samples(  # type: ignore[no-untyped-def]
+    xy, depth, faces, n_opaque, opacity, parts, numbers, tiles, offsets, sample_face, sample_nearness
+):
     """The z-buffer of `raster.draw_triangles` at the samples (N, S) of the numbered pixels.
 
     Triangles from n_opaque on are thin: seen from both sides, and drawn at a share of the samples that is their
@@ -111,6 +108,11 @@ def draw_samples(xy, depth, faces, n_opaque, opacity, parts, numbers, offsets, s
     """
     height, width = numbers.shape
     n_samples = offsets.shape[0]
+    step0, step1, step2 = (
+        np.empty(n_samples, np.float32),
+        np.empty(n_samples, np.float32),
+        np.empty(n_samples, np.float32),
+    )
     for f in range(faces.shape[0]):
         i0, i1, i2 = faces[f, 0], faces[f, 1], faces[f, 2]
         x0, y0 = np.float64(xy[i0, 0]), np.float64(xy[i0, 1])
@@ -123,35 +125,58 @@ def draw_samples(xy, depth, faces, n_opaque, opacity, parts, numbers, offsets, s
         left, right = max(np.floor(min(x0, x1, x2)), 0.0), min(np.floor(max(x0, x1, x2)), width - 1.0)
         if not (top <= bottom and left <= right):
             continue
+        first_row, last_row, first_column, last_column = int(top), int(bottom), int(left), int(right)
+        touched = False
+        for i in range(first_row // TILE, last_row // TILE + 1):
+            for j in range(first_column // TILE, last_column // TILE + 1):
+                touched |= tiles[i, j] > 0
+        if not touched:
+            continue
         if not (depth[i0] >= NEAR and depth[i1] >= NEAR and depth[i2] >= NEAR and np.isfinite(area)):
             continue
-        ready = False
-        for row in range(int(top), int(bottom) + 1):
-            for column in range(int(left), int(right) + 1):
+        orientation = 1.0 if area > 0.0 else -1.0
+        scale = 1.0 / abs(area)
+        ax0, ay0, dx0, dy0, s0, closed0 = edge(x1, y1, x2, y2, orientation)
+        ax1, ay1, dx1, dy1, s1, closed1 = edge(x2, y2, x0, y0, orientation)
+        ax2, ay2, dx2, dy2, s2, closed2 = edge(x0, y0, x1, y1, orientation)
+        # How far below zero an edge's function may be at a pixel's centre if any of the pixel is inside.
+        reach0, reach1, reach2 = (abs(dx0) + dy0) * -0.5, (abs(dx1) + dy1) * -0.5, (abs(dx2) + dy2) * -0.5
+        # Its change from the centre to each sample, and the least value that is inside.
+        for s in range(n_samples):
+            ox, oy = offsets[s, 0] - 0.5, offsets[s, 1] - 0.5
+            step0[s] = s0 * (dx0 * oy - dy0 * ox)
+            step1[s] = s1 * (dx1 * oy - dy1 * ox)
+            step2[s] = s2 * (dx2 * oy - dy2 * ox)
+        least0, least1, least2 = least_inside(closed0), least_inside(closed1), least_inside(closed2)
+        near0, near1, near2 = (
+            np.float32(scale / depth[i0]),
+            np.float32(scale / depth[i1]),
+            np.float32(scale / depth[i2]),
+        )
+        shown = n_samples
+        if f >= n_opaque:
+            shown = int(np.floor(opacity[parts[f]] * n_samples + 0.5))
+        for row in range(first_row, last_row + 1):
+            for column in range(first_column, last_column + 1):
                 number = numbers[row, column]
                 if number < 0:
                     continue
-                if not ready:
-                    ready = True
-                    orientation = 1.0 if area > 0.0 else -1.0
-                    scale = 1.0 / abs(area)
-                    z0, z1, z2 = scale / depth[i0], scale / depth[i1], scale / depth[i2]
-                    ax0, ay0, dx0, dy0, s0, closed0 = edge(x1, y1, x2, y2, orientation)
-                    ax1, ay1, dx1, dy1, s1, closed1 = edge(x2, y2, x0, y0, orientation)
-                    ax2, ay2, dx2, dy2, s2, closed2 = edge(x0, y0, x1, y1, orientation)
-                    shown = n_samples
-                    if f >= n_opaque:
-                        shown = int(np.floor(opacity[parts[f]] * n_samples + 0.5))
-                for s in range(shown):
-                    px, py = column + offsets[s, 0], row + offsets[s, 1]
-                    w0 = s0 * (dx0 * (py - ay0) - dy0 * (px - ax0))
-                    w1 = s1 * (dx1 * (py - ay1) - dy1 * (px - ax1))
-                    w2 = s2 * (dx2 * (py - ay2) - dy2 * (px - ax2))
-                    if w0 < 0.0 or w1 < 0.0 or w2 < 0.0:
-                        continue
-                    if (w0 == 0.0 and not closed0) or (w1 == 0.0 and not closed1) or (w2 == 0.0 and not closed2):
-                        continue
-                    nearness = np.float32(w0 * z0 + w1 * z1 + w2 * z2)
-                    if nearness > sample_nearness[number, s]:
-                        sample_nearness[number, s] = nearness
-                        sample_face[number, s] = f
+                cx, cy = column + 0.5, row + 0.5
+                c0 = s0 * (dx0 * (cy - ay0) - dy0 * (cx - ax0))
+                c1 = s1 * (dx1 * (cy - ay1) - dy1 * (cx - ax1))
+                c2 = s2 * (dx2 * (cy - ay2) - dy2 * (cx - ax2))
+                if c0 < reach0 or c1 < reach1 or c2 < reach2:
+                    continue
+                e0, e1, e2 = np.float32(c0), np.float32(c1), np.float32(c2)
+                for s in range(shown):  # without branches: the compiler makes vector code of it
+                    w0, w1, w2 = e0 + step0[s], e1 + step1[s], e2 + step2[s]
+                    nearness = w0 * near0 + w1 * near1 + w2 * near2
+                    wins = (w0 >= least0) & (w1 >= least1) & (w2 >= least2) & (nearness > sample_nearness[number, s])
+                    sample_nearness[number, s] = nearness if wins else sample_nearness[number, s]
+                    sample_face[number, s] = f if wins else sample_face[number, s]
+
+
+@compiled(inline=True)
+def least_inside(closed):  # type: ignore[no-untyped-def]
+    """The least value of an edge's function that counts as inside: 0 where the edge holds its points, else above 0."""
+    return np.float32(0.0) if closed else np.float32(1e-37)

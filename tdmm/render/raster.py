@@ -98,13 +98,17 @@ def draw_triangles(xy, depth, faces, cull, row_start, row_stop, face_id, inverse
         for row in range(int(top), int(bottom) + 1):
             py = row + 0.5
             r0, r1, r2 = dx0 * (py - ay0), dx1 * (py - ay1), dx2 * (py - ay2)
+            entered = False
             for column in range(int(left), int(right) + 1):
                 px = column + 0.5
                 w0 = s0 * (r0 - dy0 * (px - ax0))
                 w1 = s1 * (r1 - dy1 * (px - ax1))
                 w2 = s2 * (r2 - dy2 * (px - ax2))
                 if w0 < 0.0 or w1 < 0.0 or w2 < 0.0:
+                    if entered:  # a row of a triangle is one run
+                        break
                     continue
+                entered = True
                 if (w0 == 0.0 and not closed0) or (w1 == 0.0 and not closed1) or (w2 == 0.0 and not closed2):
                     continue
                 nearness = np.float32(w0 * z0 + w1 * z1 + w2 * z2)
@@ -113,7 +117,7 @@ def draw_triangles(xy, depth, faces, cull, row_start, row_stop, face_id, inverse
                     face_id[row, column] = f
 
 
-@compiled()
+@compiled(inline=True)
 def edge(px, py, qx, qy, orientation):  # type: ignore[no-untyped-def]
     """The edge p -> q from its upper (then left) end: origin x, y, direction x, y, sign, whether it holds its points.
 
@@ -142,15 +146,17 @@ def locate(xy, depth, faces, row_start, row_stop, face_id, inverse_depth, baryce
             depth_picture[row, column] = np.float32(1.0) / inverse_depth[row, column]
 
 
-@compiled()
+@compiled(inline=True)
 def barycentrics(xy, depth, faces, f, px, py):  # type: ignore[no-untyped-def]
-    """Perspective-correct weights of triangle f's corners at the point (px, py) of the picture."""
+    """Perspective-correct weights of triangle f's corners at the point (px, py), in the precision of px and py."""
     i0, i1, i2 = faces[f, 0], faces[f, 1], faces[f, 2]
     x0, y0 = xy[i0, 0] - px, xy[i0, 1] - py
     x1, y1 = xy[i1, 0] - px, xy[i1, 1] - py
     x2, y2 = xy[i2, 0] - px, xy[i2, 1] - py
-    w0 = (x1 * y2 - x2 * y1) / depth[i0]
-    w1 = (x2 * y0 - x0 * y2) / depth[i1]
-    w2 = (x0 * y1 - x1 * y0) / depth[i2]
-    total = 1.0 / (w0 + w1 + w2)
-    return w0 * total, w1 * total, w2 * total
+    d0, d1, d2 = depth[i0], depth[i1], depth[i2]
+    # Areas divided by depths, times the product of all depths, which saves the divisions.
+    w0 = (x1 * y2 - x2 * y1) * (d1 * d2)
+    w1 = (x2 * y0 - x0 * y2) * (d2 * d0)
+    w2 = (x0 * y1 - x1 * y0) * (d0 * d1)
+    total = w0 + w1 + w2
+    return w0 / total, w1 / total, w2 / total

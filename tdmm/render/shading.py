@@ -19,7 +19,6 @@ from __future__ import annotations
 import numpy as np
 
 from tdmm.render.compiled import compiled
-from tdmm.render.raster import barycentrics
 from tdmm.render.styles import (
     COAT,
     COAT_DOUBLINGS,
@@ -38,126 +37,191 @@ WIRE_WIDTH = 0.9
 WIRE_LIGHT = 0.04
 
 # numba mixes Python numbers and float32 to float64; these keep the arithmetic single.
-_0, _HALF, _1, _2, _4 = (np.float32(x) for x in (0, 0.5, 1, 2, 4))
+_0, _HALF, _1, _2, _4 = np.float32(0), np.float32(0.5), np.float32(1), np.float32(2), np.float32(4)
 _SHOULDER, _ROOM = np.float32(SHOULDER), np.float32(1 - SHOULDER)
+_TINY = np.float32(1e-20)
 
 
 @compiled(relaxed=True)
-def shade_point(  # type: ignore[no-untyped-def]
-    f, px, py, mode, xy, depth, normals, faces, occlusion, uv, uv_faces, texture, parts, materials, lights, to_ray
+def shade_pixels(  # type: ignore[no-untyped-def]
+    box,
+    face_id,
+    numbers,
+    sample_face,
+    offsets,
+    xy,
+    depth,
+    normals,
+    faces,
+    parts,
+    occlusion,
+    uv,
+    uv_faces,
+    texture,
+    materials,
+    lights,
+    to_ray,
+    mode,
+    opacity,
+    encode,
+    decode,
+    picture,
 ):
-    """Tone-mapped linear RGB of triangle f at the point (px, py) of the picture.
+    """Lay the visible triangles over picture (H, W, 3) uint8.
 
-    to_ray: inverse intrinsics (3, 3) float32. Other arrays: see `tdmm.render.drawing`.
+    A pixel with a number >= 0 shows the mean of its samples sample_face (N, S), each visible triangle shaded once at
+    the middle of its samples (they are used up: set to -1); every other pixel shows face_id at its centre.
+    box: first and last row, first and last column. to_ray: inverse intrinsics (3, 3) float32. encode: linear light
+    0..1 in even steps to sRGB bytes; decode: the 256 bytes to linear light. Others: see `tdmm.render.drawing`.
+
+    One long body on purpose: numba counts references of every array handed to an inner function, at every pixel,
+    which took two thirds of the time.
     """
-    c0, c1, c2 = barycentrics(xy, depth, faces, f, np.float64(px), np.float64(py))
-    b0, b1, b2 = np.float32(c0), np.float32(c1), np.float32(c2)
-    i0, i1, i2 = faces[f, 0], faces[f, 1], faces[f, 2]
-    nx = b0 * normals[i0, 0] + b1 * normals[i1, 0] + b2 * normals[i2, 0]
-    ny = b0 * normals[i0, 1] + b1 * normals[i1, 1] + b2 * normals[i2, 1]
-    nz = b0 * normals[i0, 2] + b1 * normals[i1, 2] + b2 * normals[i2, 2]
-    scale = _1 / np.sqrt(max(nx * nx + ny * ny + nz * nz, np.float32(1e-20)))
-    nx, ny, nz = nx * scale, ny * scale, nz * scale
-    if mode == NORMALS:
-        return decode(_HALF + _HALF * nx), decode(_HALF + _HALF * ny), decode(_HALF + _HALF * nz)
-
-    part = parts[f]
-    m = materials[part]
-    if m[TEXTURED] > _0:
-        t0, t1, t2 = uv_faces[f, 0], uv_faces[f, 1], uv_faces[f, 2]
-        u = b0 * uv[t0, 0] + b1 * uv[t1, 0] + b2 * uv[t2, 0]
-        v = b0 * uv[t0, 1] + b1 * uv[t1, 1] + b2 * uv[t2, 1]
-        red, green, blue = sample(texture, u, v)
-    else:
-        red, green, blue = m[COLOUR], m[COLOUR + 1], m[COLOUR + 2]
-
-    vx = -(to_ray[0, 0] * px + to_ray[0, 1] * py + to_ray[0, 2])
-    vy = to_ray[1, 0] * px + to_ray[1, 1] * py + to_ray[1, 2]
-    scale = _1 / np.sqrt(vx * vx + vy * vy + _1)
-    vx, vy, vz = vx * scale, vy * scale, scale
-    facing = max(nx * vx + ny * vy + nz * vz, _0)
-    rx, ry, rz = _2 * facing * nx - vx, _2 * facing * ny - vy, _2 * facing * nz - vz
-    grazing = (_1 - facing) * (_1 - facing) * (_1 - facing)
-    gloss, coat = m[GLOSS] * (_1 + _4 * grazing), m[COAT]
-    gloss_doublings, coat_doublings = int(m[GLOSS_DOUBLINGS]), int(m[COAT_DOUBLINGS])
-
-    openness = _1 - m[OCCLUSION] * (_1 - (b0 * occlusion[i0] + b1 * occlusion[i1] + b2 * occlusion[i2]))
+    n_samples = offsets.shape[0]
+    share = _1 / np.float32(n_samples)
     n_lights = lights.shape[0] - 2
-    up, down = openness * (_HALF + _HALF * ny), openness * (_HALF - _HALF * ny)
-    light_r = lights[n_lights, 3] * up + lights[n_lights + 1, 3] * down
-    light_g = lights[n_lights, 4] * up + lights[n_lights + 1, 4] * down
-    light_b = lights[n_lights, 5] * up + lights[n_lights + 1, 5] * down
-    shine_r = shine_g = shine_b = _0
-    wrap_r, wrap_g, wrap_b = m[WRAP], m[WRAP + 1], m[WRAP + 2]
-    gain_r, gain_g, gain_b = _1 / (_1 + wrap_r), _1 / (_1 + wrap_g), _1 / (_1 + wrap_b)
-    direct = _HALF + _HALF * openness
-    for i in range(n_lights):
-        light = lights[i]
-        cosine = nx * light[0] + ny * light[1] + nz * light[2]
-        light_r += direct * light[3] * max(_0, (cosine + wrap_r) * gain_r)
-        light_g += direct * light[4] * max(_0, (cosine + wrap_g) * gain_g)
-        light_b += direct * light[5] * max(_0, (cosine + wrap_b) * gain_b)
-        mirrored = rx * light[0] + ry * light[1] + rz * light[2]
-        if mirrored > _0:
-            broad, sharp = mirrored, mirrored
-            for _ in range(gloss_doublings):
-                broad *= broad
-            if coat > _0:
-                for _ in range(coat_doublings):
-                    sharp *= sharp
-            lobe = openness * light[6] * (gloss * broad + coat * sharp)
-            shine_r += lobe * light[3]
-            shine_g += lobe * light[4]
-            shine_b += lobe * light[5]
-    red, green, blue = red * light_r + shine_r, green * light_g + shine_g, blue * light_b + shine_b
-    if mode == WIRE:
-        keep = _1 - (_1 - np.float32(WIRE_LIGHT)) * line_coverage(f, px, py, xy, faces)
-        red, green, blue = red * keep, green * keep, blue * keep
-    return bend(red), bend(green), bend(blue)
+    steps = np.float32(encode.shape[0] - 1)
+    texture_height, texture_width = texture.shape[0], texture.shape[1]
+    for row in range(box[0], box[1] + 1):
+        for column in range(box[2], box[3] + 1):
+            number = numbers[row, column]
+            if number < 0 and face_id[row, column] < 0:
+                continue
+            red_sum = green_sum = blue_sum = covered = _0
+            s = 0
+            while s < n_samples:
+                if number < 0:
+                    f, weight, s = face_id[row, column], _1, n_samples
+                    px, py = np.float32(column) + _HALF, np.float32(row) + _HALF
+                else:
+                    f = sample_face[number, s]
+                    if f < 0:
+                        s += 1
+                        continue
+                    count, x, y = 0, 0.0, 0.0
+                    for t in range(s, n_samples):
+                        if sample_face[number, t] == f:
+                            sample_face[number, t] = -1
+                            count += 1
+                            x += offsets[t, 0]
+                            y += offsets[t, 1]
+                    s += 1
+                    px, py = np.float32(column + x / count), np.float32(row + y / count)
+                    weight = np.float32(count) * share
+
+                # Perspective-correct weights of the corners, as in `raster.barycentrics`.
+                i0, i1, i2 = faces[f, 0], faces[f, 1], faces[f, 2]
+                x0, y0 = xy[i0, 0] - px, xy[i0, 1] - py
+                x1, y1 = xy[i1, 0] - px, xy[i1, 1] - py
+                x2, y2 = xy[i2, 0] - px, xy[i2, 1] - py
+                d0, d1, d2 = depth[i0], depth[i1], depth[i2]
+                b0 = (x1 * y2 - x2 * y1) * (d1 * d2)
+                b1 = (x2 * y0 - x0 * y2) * (d2 * d0)
+                b2 = (x0 * y1 - x1 * y0) * (d0 * d1)
+                total = _1 / (b0 + b1 + b2)
+                b0, b1, b2 = b0 * total, b1 * total, b2 * total
+                nx = b0 * normals[i0, 0] + b1 * normals[i1, 0] + b2 * normals[i2, 0]
+                ny = b0 * normals[i0, 1] + b1 * normals[i1, 1] + b2 * normals[i2, 1]
+                nz = b0 * normals[i0, 2] + b1 * normals[i1, 2] + b2 * normals[i2, 2]
+                scale = _1 / np.sqrt(max(nx * nx + ny * ny + nz * nz, _TINY))
+                nx, ny, nz = nx * scale, ny * scale, nz * scale
+                if mode == NORMALS:
+                    red_sum += weight * decode[int((nx + _1) * np.float32(127.5) + _HALF)]
+                    green_sum += weight * decode[int((ny + _1) * np.float32(127.5) + _HALF)]
+                    blue_sum += weight * decode[int((nz + _1) * np.float32(127.5) + _HALF)]
+                    covered += weight
+                    continue
+
+                m = parts[f]
+                if materials[m, TEXTURED] > _0:
+                    t0, t1, t2 = uv_faces[f, 0], uv_faces[f, 1], uv_faces[f, 2]
+                    u = b0 * uv[t0, 0] + b1 * uv[t1, 0] + b2 * uv[t2, 0]
+                    v = b0 * uv[t0, 1] + b1 * uv[t1, 1] + b2 * uv[t2, 1]
+                    u = min(max(u * np.float32(texture_width) - _HALF, _0), np.float32(texture_width - 1))
+                    v = min(max((_1 - v) * np.float32(texture_height) - _HALF, _0), np.float32(texture_height - 1))
+                    left, above = int(u), int(v)
+                    right, below = min(left + 1, texture_width - 1), min(above + 1, texture_height - 1)
+                    u, v = u - np.float32(left), v - np.float32(above)
+                    t00, t01, t10, t11 = (_1 - u) * (_1 - v), u * (_1 - v), (_1 - u) * v, u * v
+                    red = t00 * texture[above, left, 0] + t01 * texture[above, right, 0]
+                    red += t10 * texture[below, left, 0] + t11 * texture[below, right, 0]
+                    green = t00 * texture[above, left, 1] + t01 * texture[above, right, 1]
+                    green += t10 * texture[below, left, 1] + t11 * texture[below, right, 1]
+                    blue = t00 * texture[above, left, 2] + t01 * texture[above, right, 2]
+                    blue += t10 * texture[below, left, 2] + t11 * texture[below, right, 2]
+                else:
+                    red, green, blue = materials[m, COLOUR], materials[m, COLOUR + 1], materials[m, COLOUR + 2]
+
+                vx = -(to_ray[0, 0] * px + to_ray[0, 1] * py + to_ray[0, 2])
+                vy = to_ray[1, 0] * px + to_ray[1, 1] * py + to_ray[1, 2]
+                vz = _1 / np.sqrt(vx * vx + vy * vy + _1)
+                vx, vy = vx * vz, vy * vz
+                facing = max(nx * vx + ny * vy + nz * vz, _0)
+                rx, ry, rz = _2 * facing * nx - vx, _2 * facing * ny - vy, _2 * facing * nz - vz
+                grazing = (_1 - facing) * (_1 - facing) * (_1 - facing)
+                gloss, coat = materials[m, GLOSS] * (_1 + _4 * grazing), materials[m, COAT]
+                gloss_doublings, coat_doublings = int(materials[m, GLOSS_DOUBLINGS]), int(materials[m, COAT_DOUBLINGS])
+
+                openness = b0 * occlusion[i0] + b1 * occlusion[i1] + b2 * occlusion[i2]
+                openness = _1 - materials[m, OCCLUSION] * (_1 - openness)
+                up, down = openness * (_HALF + _HALF * ny), openness * (_HALF - _HALF * ny)
+                light_r = lights[n_lights, 3] * up + lights[n_lights + 1, 3] * down
+                light_g = lights[n_lights, 4] * up + lights[n_lights + 1, 4] * down
+                light_b = lights[n_lights, 5] * up + lights[n_lights + 1, 5] * down
+                shine_r = shine_g = shine_b = _0
+                wrap_r, wrap_g, wrap_b = materials[m, WRAP], materials[m, WRAP + 1], materials[m, WRAP + 2]
+                direct = _HALF + _HALF * openness
+                gain_r, gain_g, gain_b = direct / (_1 + wrap_r), direct / (_1 + wrap_g), direct / (_1 + wrap_b)
+                for i in range(n_lights):
+                    cosine = nx * lights[i, 0] + ny * lights[i, 1] + nz * lights[i, 2]
+                    light_r += lights[i, 3] * max(_0, (cosine + wrap_r) * gain_r)
+                    light_g += lights[i, 4] * max(_0, (cosine + wrap_g) * gain_g)
+                    light_b += lights[i, 5] * max(_0, (cosine + wrap_b) * gain_b)
+                    mirrored = rx * lights[i, 0] + ry * lights[i, 1] + rz * lights[i, 2]
+                    if mirrored > _0:
+                        broad = mirrored
+                        for _ in range(gloss_doublings):
+                            broad *= broad
+                        lobe = gloss * broad
+                        if coat > _0:
+                            sharp = mirrored
+                            for _ in range(coat_doublings):
+                                sharp *= sharp
+                            lobe += coat * sharp
+                        lobe *= openness * lights[i, 6]
+                        shine_r += lobe * lights[i, 3]
+                        shine_g += lobe * lights[i, 4]
+                        shine_b += lobe * lights[i, 5]
+                red, green, blue = red * light_r + shine_r, green * light_g + shine_g, blue * light_b + shine_b
+
+                if mode == WIRE:
+                    # Distances to the three edges in pixels; each of two triangles draws its half of the line.
+                    e0 = abs(x1 * y2 - x2 * y1) / np.sqrt((x2 - x1) * (x2 - x1) + (y2 - y1) * (y2 - y1) + _TINY)
+                    e1 = abs(x2 * y0 - x0 * y2) / np.sqrt((x0 - x2) * (x0 - x2) + (y0 - y2) * (y0 - y2) + _TINY)
+                    e2 = abs(x0 * y1 - x1 * y0) / np.sqrt((x1 - x0) * (x1 - x0) + (y1 - y0) * (y1 - y0) + _TINY)
+                    line = min(max(np.float32(WIRE_WIDTH / 2 + 0.5) - min(e0, e1, e2), _0), _1)
+                    keep = _1 - (_1 - np.float32(WIRE_LIGHT)) * line
+                    red, green, blue = red * keep, green * keep, blue * keep
+                red_sum += weight * bend(red)
+                green_sum += weight * bend(green)
+                blue_sum += weight * bend(blue)
+                covered += weight
+
+            if covered == _0:
+                continue
+            keep = _1 - opacity * covered
+            if keep > np.float32(1e-4):
+                red_sum = opacity * red_sum + keep * decode[picture[row, column, 0]]
+                green_sum = opacity * green_sum + keep * decode[picture[row, column, 1]]
+                blue_sum = opacity * blue_sum + keep * decode[picture[row, column, 2]]
+            picture[row, column, 0] = encode[int(min(red_sum, _1) * steps + _HALF)]
+            picture[row, column, 1] = encode[int(min(green_sum, _1) * steps + _HALF)]
+            picture[row, column, 2] = encode[int(min(blue_sum, _1) * steps + _HALF)]
 
 
-@compiled(relaxed=True)
+@compiled(relaxed=True, inline=True)
 def bend(light):  # type: ignore[no-untyped-def]
     """`tdmm.render.styles.tone` of one number."""
     if light < _SHOULDER:
         return light
     return _1 - _ROOM * np.exp((_SHOULDER - light) / _ROOM)
-
-
-@compiled(relaxed=True)
-def decode(colour):  # type: ignore[no-untyped-def]
-    """sRGB 0..1 to linear light."""
-    if colour <= np.float32(0.04045):
-        return max(colour, _0) / np.float32(12.92)
-    return ((colour + np.float32(0.055)) / np.float32(1.055)) ** np.float32(2.4)
-
-
-@compiled(relaxed=True)
-def sample(texture, u, v):  # type: ignore[no-untyped-def]
-    """Bilinear value of a texture (H, W, 3) float32, row 0 at v = 1; clamped at the border."""
-    height, width = texture.shape[0], texture.shape[1]
-    x = min(max(u * np.float32(width) - _HALF, _0), np.float32(width - 1))
-    y = min(max((_1 - v) * np.float32(height) - _HALF, _0), np.float32(height - 1))
-    column, row = int(x), int(y)
-    right, below = min(column + 1, width - 1), min(row + 1, height - 1)
-    fx, fy = x - np.float32(column), y - np.float32(row)
-    w00, w01, w10, w11 = (_1 - fx) * (_1 - fy), fx * (_1 - fy), (_1 - fx) * fy, fx * fy
-    a, b, c, d = texture[row, column], texture[row, right], texture[below, column], texture[below, right]
-    return (
-        w00 * a[0] + w01 * b[0] + w10 * c[0] + w11 * d[0],
-        w00 * a[1] + w01 * b[1] + w10 * c[1] + w11 * d[1],
-        w00 * a[2] + w01 * b[2] + w10 * c[2] + w11 * d[2],
-    )
-
-
-@compiled(relaxed=True)
-def line_coverage(f, px, py, xy, faces):  # type: ignore[no-untyped-def]
-    """How much of a pixel at (px, py) the nearest edge of triangle f covers, 0..1, for lines of `WIRE_WIDTH`."""
-    nearest = np.float32(1e9)
-    for k in range(3):
-        p, q = faces[f, k], faces[f, (k + 1) % 3]
-        dx, dy = xy[q, 0] - xy[p, 0], xy[q, 1] - xy[p, 1]
-        area = dx * (py - xy[p, 1]) - dy * (px - xy[p, 0])
-        nearest = min(nearest, abs(area) / np.sqrt(max(dx * dx + dy * dy, np.float32(1e-12))))
-    # Each of the two triangles draws its half of the line; half a pixel of softness on the outside.
-    return min(max(np.float32(WIRE_WIDTH / 2 + 0.5) - nearest, _0), _1)
