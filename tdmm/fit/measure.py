@@ -1,0 +1,41 @@
+"""How far a fitted motion is from the landmarks it was fitted to: numbers with one definition each."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+
+from tdmm.face.model import FaceModel
+from tdmm.fit.detect import LEFT_OUTER_EYE, RIGHT_OUTER_EYE
+from tdmm.motion import FaceMotion
+
+
+def project_landmarks(motion: FaceMotion, model: FaceModel) -> np.ndarray:
+    """(T, L, 2) pixels of the model's embedded landmarks under a motion; NaN for those without a place."""
+    tensor = lambda name: torch.from_numpy(getattr(motion, name))  # noqa: E731
+    parts = []
+    with torch.inference_mode():
+        for start in range(0, len(motion), 128):
+            at = slice(start, start + 128)
+            vertices = model.vertices(
+                tensor("shape"),
+                tensor("expression")[at],
+                **{n: tensor(n)[at] for n in ("rotation", "translation", "neck_pose", "jaw_pose", "eyes_pose")},
+            )
+            parts.append(model.landmarks(vertices).numpy())
+    world = np.concatenate(parts).astype(np.float64) * (1, -1, -1)
+    homogeneous = world @ motion.camera.T
+    return homogeneous[..., :2] / homogeneous[..., 2:]
+
+
+def reprojection(motion: FaceMotion, model: FaceModel, points: np.ndarray, seen: np.ndarray) -> np.ndarray:
+    """(N, L) miss of each landmark in each seen frame, in percent of the outer-eye distance.
+
+    The picture distance between the model's landmark, posed and projected with nothing but what `motion` holds, and the
+    detected one, over the detected distance between the outer eye corners in that frame. Every landmark with a place
+    on the mesh counts, the sliding ones of the face's outline and the irises too; landmarks without one are NaN.
+    points: (T, L, 2) pixels. seen: (T,) bool with N true.
+    """
+    miss = np.linalg.norm(project_landmarks(motion, model)[seen] - points[seen], axis=-1)
+    eyes = np.linalg.norm(points[seen][:, LEFT_OUTER_EYE] - points[seen][:, RIGHT_OUTER_EYE], axis=-1)
+    return 100 * miss / eyes[:, None]

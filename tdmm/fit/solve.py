@@ -1,0 +1,357 @@
+"""From landmarks in all frames of a clip to identity, focal length, pose and controls: two Gauss-Newton stages.
+
+1. Identity, focal length, then a small offset per landmark, jointly with pose and controls of some key frames; the
+   frames' own unknowns are eliminated (Schur complement).
+2. Pose and controls of all frames, each with its bounds, with light smoothness over time.
+
+Residuals are picture distances divided by the head's scale, thus metres at the head, over the landmark's sigma; a
+Geman-McClure loss keeps hands and hair in front of the face from pulling. Everything is float32 torch on the CPU.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+import numpy as np
+import torch
+from roma import rotmat_to_rotvec
+
+from tdmm.fit.landmark_model import LandmarkModel
+from tdmm.fit.normal_equations import BasisProducts, Factor, normal_equations
+from tdmm.fit.projection import POSE, Pose, linearise, project, weak_perspective
+
+# Part of the diagonal that is added to a frame's matrix; bounds and priors do the rest.
+DAMPING = 1e-3
+
+Progress = Callable[[int, int], None]
+
+
+@dataclass(frozen=True)
+class SolverOptions:
+    """Weights and lengths of the two stages.
+
+    n_shape: identity components. focal: in lengths of the picture's longer side, None to estimate it.
+    focal_mean, focal_sigma: prior of that estimate, sigma of its logarithm.
+    key_frames: how many frames tell the identity. shared_iterations, offset_rounds, frame_iterations: steps.
+    noise: metres of jitter added to every landmark's sigma. independence: the part of the 2 L residuals of one frame
+        that counts as independent (a detector's errors move together).
+    outlier: in sigmas, where the loss begins to flatten. offset_sigma: metres, prior of the offset per landmark.
+    sparsity: cost of a blendshape weight of 1. looseness: spread of a control, in its prior sigmas.
+    change: by how much a control usually changes in 1/25 s; larger changes cost hardly more (blinks).
+    smoothness: weight of the changes.
+    """
+
+    n_shape: int = 60
+    focal: float | None = None
+    focal_mean: float = 1.6
+    focal_sigma: float = 0.35
+    key_frames: int = 48
+    shared_iterations: int = 10
+    offset_rounds: int = 3
+    frame_iterations: int = 10
+    noise: float = 5e-4
+    independence: float = 0.1
+    outlier: float = 5.0
+    offset_sigma: float = 1e-3
+    sparsity: float = 0.5
+    looseness: float = 1.0
+    change: float = 0.05
+    smoothness: float = 0.02
+    block: int = 256
+
+
+@dataclass
+class Shared:
+    """What all frames have in common: shape (S,), log_focal (), offset (L, 3) metres in the head frame."""
+
+    shape: torch.Tensor
+    log_focal: torch.Tensor
+    offset: torch.Tensor
+
+
+@dataclass
+class Solution:
+    """pose of T frames, controls (T, C), what is shared, and the weight (T, L) in 0..1 that the loss left."""
+
+    pose: Pose
+    controls: torch.Tensor
+    shared: Shared
+    inlier: torch.Tensor
+
+
+def solve(
+    xy: torch.Tensor,
+    seconds: torch.Tensor,
+    model: LandmarkModel,
+    options: SolverOptions,
+    progress: Progress | None = None,
+) -> Solution:
+    """Fit all frames. xy: (T, L, 2) picture units (see projection). seconds: (T,) increasing."""
+    solver = Solver(model, options)
+    pose, controls = solver.start(xy)
+    total = options.shared_iterations * (1 + options.offset_rounds) + options.frame_iterations
+    report = (lambda done: progress(done, total)) if progress is not None else (lambda done: None)
+    keys = key_frames(pose, xy, options.key_frames)
+    shared, _, key_controls = solver.fit_shared(xy[keys], pose[keys], controls[keys], report)
+    # Every frame starts from the nearest key frame's expression and its own pose.
+    nearest = (seconds[:, None] - seconds[keys][None]).abs().argmin(1)
+    return solver.fit_frames(xy, seconds, pose, key_controls[nearest].clone(), shared, report)
+
+
+def key_frames(pose: Pose, xy: torch.Tensor, count: int) -> torch.Tensor:
+    """Indices (K,), increasing, of frames that differ most from one another: farthest-point sampling.
+
+    Frames are compared by their landmarks relative to the head's place and scale, which holds both view and expression.
+    """
+    n_frames = len(xy)
+    if n_frames <= count:
+        return torch.arange(n_frames)
+    shape = ((xy - pose.place[:, None]) / pose.log_scale.exp()[:, None, None]).reshape(n_frames, -1)
+    # The frame nearest to the median first: outliers are no good beginning.
+    chosen = [int((shape - shape.median(0).values).square().sum(1).argmin())]
+    distance = (shape - shape[chosen[0]]).square().sum(1)
+    while len(chosen) < count:
+        chosen.append(int(distance.argmax()))
+        distance = torch.minimum(distance, (shape - shape[chosen[-1]]).square().sum(1))
+    return torch.tensor(sorted(set(chosen)))
+
+
+class Solver:
+    """The two stages for one landmark model; holds the products of its bases, which are costly to make."""
+
+    def __init__(self, model: LandmarkModel, options: SolverOptions) -> None:
+        self.model, self.options = model, options
+        limits = model.controls
+        self.lower, self.upper = torch.as_tensor(limits.lower), torch.as_tensor(limits.upper)
+        self.spread = torch.as_tensor(limits.sigma) * options.looseness
+        self.sparsity = options.sparsity * torch.as_tensor(limits.one_sided).float()
+        self.sigma = torch.sqrt(model.sigma**2 + options.noise**2)
+        self.n_controls, self.n_shape = len(limits), len(model.shape_basis)
+
+    # -- start -------------------------------------------------------------------------------------
+
+    def start(self, xy: torch.Tensor) -> tuple[Pose, torch.Tensor]:
+        """Pose of the resting mean face by its landmarks that move least, and controls at rest."""
+        moves = self.model.control_basis * self._control_range()[:, None, None]
+        spread = self.sigma**2 + 0.05 * moves.square().sum((0, 2))
+        pose = weak_perspective(self.model.base, xy, 1 / spread)
+        return pose, torch.zeros(len(xy), self.n_controls)
+
+    # -- pieces ------------------------------------------------------------------------------------
+
+    def points(self, shared: Shared, controls: torch.Tensor, pose: Pose) -> torch.Tensor:
+        """(T, L, 3) landmarks in the head frame, the model's own plus the offset."""
+        points = self.model.points(shared.shape, controls) + shared.offset
+        if not self.model.linear:
+            rotvec = rotmat_to_rotvec(pose.rotation)
+            points = points + self.model.correction(shared.shape, controls, pose.rotation, rotvec)
+        return points
+
+    def weights(self, residual: torch.Tensor, pose: Pose) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+        """Weight (T, L) of each residual (T, L, 2), the loss (T,), and the inlier weight (T, L) in 0..1."""
+        precision = 1 / (self.sigma * pose.log_scale.exp()[:, None]) ** 2
+        square = residual.square().sum(-1) * precision
+        bound = self.options.outlier**2
+        inlier = (bound / (bound + square)) ** 2
+        loss = 0.5 * (bound * square / (bound + square)).sum(1)
+        return self.options.independence * precision * inlier, self.options.independence * loss, inlier
+
+    def control_prior(self, controls: torch.Tensor) -> torch.Tensor:
+        """(T,): half squares over the spread, plus a cost of every one-sided weight."""
+        return 0.5 * (controls / self.spread).square().sum(1) + (self.sparsity * controls).sum(1)
+
+    def frozen(self, controls: torch.Tensor, downhill: torch.Tensor) -> torch.Tensor:
+        """(T, C): at a bound, and downhill lies beyond it."""
+        return ((controls <= self.lower) & (downhill < 0)) | ((controls >= self.upper) & (downhill > 0))
+
+    def bounded(self, controls: torch.Tensor) -> torch.Tensor:
+        controls = torch.minimum(torch.maximum(controls, self.lower), self.upper)
+        for first, second in self.model.controls.capped:
+            controls[:, first] = torch.minimum(controls[:, first], 1 - controls[:, second])
+        return controls
+
+    # -- stage 1 -----------------------------------------------------------------------------------
+
+    def fit_shared(
+        self, xy: torch.Tensor, pose: Pose, controls: torch.Tensor, report: Callable[[int], None]
+    ) -> tuple[Shared, Pose, torch.Tensor]:
+        """Identity, focal length and offset from key frames; also their pose and controls."""
+        options = self.options
+        focal = options.focal if options.focal is not None else options.focal_mean
+        shared = Shared(torch.zeros(self.n_shape), torch.tensor(float(focal)).log(), torch.zeros_like(self.model.base))
+        basis = BasisProducts(torch.cat([self.model.control_basis, self.model.shape_basis]))
+        done = 0
+        for number in range(1 + options.offset_rounds):
+            damping, best = 1e-3, None
+            for _ in range(options.shared_iterations if number == 0 else max(options.shared_iterations // 2, 1)):
+                pose, controls, shared, damping, best = self._shared_step(
+                    xy, pose, controls, shared, basis, damping, best
+                )
+                done += 1
+                report(done)
+            if number < options.offset_rounds:
+                shared = replace(shared, offset=self._offset(xy, pose, controls, shared))
+        return shared, pose, controls
+
+    def _shared_cost(self, xy: torch.Tensor, pose: Pose, controls: torch.Tensor, shared: Shared) -> float:
+        residual = xy - project(self.points(shared, controls, pose), pose, shared.log_focal)
+        loss = self.weights(residual, pose)[1] + self.control_prior(controls)
+        return float(loss.sum()) + self._trust(len(xy)) * float(self._shared_prior(shared))
+
+    def _trust(self, n_frames: int) -> float:
+        """Frames of one clip err alike: more than a few do not outvote the prior of the identity any further."""
+        return max(1.0, n_frames / 8)
+
+    def _shared_prior(self, shared: Shared) -> torch.Tensor:
+        prior = 0.5 * shared.shape.square().sum()
+        if self.options.focal is None:
+            prior = prior + 0.5 * (self._focal_miss(shared) / self.options.focal_sigma) ** 2
+        return prior
+
+    def _focal_miss(self, shared: Shared) -> torch.Tensor:
+        return shared.log_focal - float(np.log(self.options.focal_mean))
+
+    def _shared_step(
+        self,
+        xy: torch.Tensor,
+        pose: Pose,
+        controls: torch.Tensor,
+        shared: Shared,
+        basis: BasisProducts,
+        damping: float,
+        best: float | None,
+    ) -> tuple[Pose, torch.Tensor, Shared, float, float]:
+        """One Levenberg-Marquardt step; a step that would raise the cost is not taken and the damping grows."""
+        n_frames, n_local = len(xy), POSE + self.n_controls
+        linear = linearise(self.points(shared, controls, pose), pose, shared.log_focal)
+        residual = xy - linear.xy
+        weight = self.weights(residual, pose)[0]
+        matrix, vector = normal_equations(linear, residual, weight, basis, with_focal=True)
+        # Columns: pose, focal, controls, shape -> local (pose, controls), common (focal, shape).
+        local = torch.cat([torch.arange(POSE), POSE + 1 + torch.arange(self.n_controls)])
+        common = torch.cat([torch.tensor([POSE]), POSE + 1 + self.n_controls + torch.arange(self.n_shape)])
+        a, b = matrix[:, local][:, :, local], matrix[:, local][:, :, common]
+        c = matrix[:, common][:, :, common].sum(0).double()
+        u, v = vector[:, local], vector[:, common].sum(0).double()
+        a.diagonal(dim1=1, dim2=2)[:, POSE:] += 1 / self.spread**2
+        u[:, POSE:] -= controls / self.spread**2 + self.sparsity
+        trust = self._trust(n_frames)
+        c.diagonal()[1:] += trust
+        v[1:] -= trust * shared.shape
+        if self.options.focal is None:
+            c[0, 0] += trust / self.options.focal_sigma**2
+            v[0] -= trust * self._focal_miss(shared) / self.options.focal_sigma**2
+        else:
+            b[:, :, 0], c[0, :], c[:, 0], v[0] = 0.0, 0.0, 0.0, 0.0
+            c[0, 0] = 1.0
+        frozen = torch.zeros(n_frames, n_local, dtype=torch.bool)
+        frozen[:, POSE:] = self.frozen(controls, u[:, POSE:])
+        if best is None:
+            best = self._shared_cost(xy, pose, controls, shared)
+        factor = Factor(a, frozen, torch.full((n_frames,), damping))
+        eliminated = factor.solve(torch.cat([b, u[..., None]], dim=2))
+        reduced = c - torch.einsum("tnk,tnm->km", b.double(), eliminated[..., :-1].double())
+        right = v - torch.einsum("tnk,tn->k", b.double(), eliminated[..., -1].double())
+        reduced.diagonal().mul_(1 + damping)
+        step = torch.linalg.solve(reduced, right).float()
+        local_step = eliminated[..., -1] - eliminated[..., :-1] @ step
+        new_pose = pose.moved(local_step[:, :POSE])
+        new_controls = self.bounded(controls + local_step[:, POSE:])
+        new_shared = replace(
+            shared, log_focal=shared.log_focal + step[0].clamp(-0.3, 0.3), shape=shared.shape + step[1:]
+        )
+        cost = self._shared_cost(xy, new_pose, new_controls, new_shared)
+        if cost <= best * (1 + 1e-6):
+            return new_pose, new_controls, new_shared, max(damping * 0.3, 1e-5), cost
+        return pose, controls, shared, min(damping * 10, 1e3), best
+
+    def _offset(self, xy: torch.Tensor, pose: Pose, controls: torch.Tensor, shared: Shared) -> torch.Tensor:
+        """The offset (L, 3) of each landmark that explains what is left in all key frames, against its prior.
+
+        A person's lids, lips and brows at rest differ from every identity of the model, and the detector has its own
+        idea of where a point lies; without this, expressions would pay for both.
+        """
+        linear = linearise(self.points(shared, controls, pose), pose, shared.log_focal)
+        residual = xy - linear.xy
+        weight = self.weights(residual, pose)[0]
+        # Around the present offset: residual + by_point . offset is what the whole offset has to explain.
+        wanted = residual + (linear.by_point @ shared.offset[..., None])[..., 0]
+        weighted = linear.by_point * weight[..., None, None]
+        matrix = torch.einsum("tlij,tlik->ljk", weighted, linear.by_point)
+        vector = torch.einsum("tlij,tli->lj", weighted, wanted)
+        prior = self._trust(len(xy)) * self.options.independence / self.options.offset_sigma**2
+        return torch.linalg.solve(matrix + prior * torch.eye(3), vector)
+
+    # -- stage 2 -----------------------------------------------------------------------------------
+
+    def fit_frames(
+        self,
+        xy: torch.Tensor,
+        seconds: torch.Tensor,
+        pose: Pose,
+        controls: torch.Tensor,
+        shared: Shared,
+        report: Callable[[int], None],
+    ) -> Solution:
+        """Pose and controls of every frame for a known identity, focal length and offset."""
+        options = self.options
+        n_frames = len(xy)
+        basis = BasisProducts(self.model.control_basis)
+        inlier = torch.ones(xy.shape[:2])
+        begun = options.shared_iterations + options.offset_rounds * max(options.shared_iterations // 2, 1)
+        for iteration in range(options.frame_iterations):
+            pull, stiffness = self._smoothness(controls, seconds)
+            updated = [
+                self._frame_step(xy[at], pose[at], controls[at], shared, basis, pull[at], stiffness[at])
+                for at in (slice(i, i + options.block) for i in range(0, n_frames, options.block))
+            ]
+            pose = Pose(*(torch.cat([getattr(u[0], f) for u in updated]) for f in ("rotation", "place", "log_scale")))
+            controls, inlier = (torch.cat([u[i] for u in updated]) for i in (1, 2))
+            report(begun + iteration + 1)
+        return Solution(pose, controls, shared, inlier)
+
+    def _smoothness(self, controls: torch.Tensor, seconds: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """Gradient towards the neighbours' present values, and its stiffness, (T, C) each.
+
+        The cost of a change is logarithmic (Cauchy): noise is smoothed, a blink is not.
+        """
+        pull, stiffness = torch.zeros_like(controls), torch.zeros_like(controls)
+        if len(controls) > 1:
+            change = controls[1:] - controls[:-1]
+            usual = self.options.change * self._control_range() * (25 * (seconds[1:] - seconds[:-1])).sqrt()[:, None]
+            strength = self.options.smoothness / usual**2 / (1 + (change / usual).square())
+            pull[:-1] += strength * change
+            pull[1:] -= strength * change
+            stiffness[:-1] += strength
+            stiffness[1:] += strength
+        return pull, stiffness
+
+    def _control_range(self) -> torch.Tensor:
+        return torch.maximum(self.upper, -self.lower)
+
+    def _frame_step(
+        self,
+        xy: torch.Tensor,
+        pose: Pose,
+        controls: torch.Tensor,
+        shared: Shared,
+        basis: BasisProducts,
+        pull: torch.Tensor,
+        stiffness: torch.Tensor,
+    ) -> tuple[Pose, torch.Tensor, torch.Tensor]:
+        """One Gauss-Newton step of all frames of a block; the bounds are kept by holding what would cross them."""
+        linear = linearise(self.points(shared, controls, pose), pose, shared.log_focal)
+        residual = xy - linear.xy
+        weight, _, inlier = self.weights(residual, pose)
+        matrix, vector = normal_equations(linear, residual, weight, basis, with_focal=False)
+        matrix.diagonal(dim1=1, dim2=2)[:, POSE:] += 1 / self.spread**2 + stiffness
+        vector[:, POSE:] += pull - controls / self.spread**2 - self.sparsity
+        frozen = torch.zeros(vector.shape, dtype=torch.bool)
+        frozen[:, POSE:] = self.frozen(controls, vector[:, POSE:])
+        step = Factor(matrix, frozen, torch.full((len(xy),), DAMPING)).solve(vector[..., None])[..., 0]
+        # A turn of more than half a radian at once is a frame gone astray.
+        step[:, :3] *= 0.5 / step[:, :3].norm(dim=1, keepdim=True).clamp(min=0.5)
+        new_pose = pose.moved(step[:, :POSE])
+        new_controls = self.bounded(controls + step[:, POSE:])
+        return new_pose, new_controls, inlier

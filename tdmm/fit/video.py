@@ -1,0 +1,154 @@
+"""Fit a face model to a video: the one call behind `tdmm fit`."""
+
+from __future__ import annotations
+
+import os
+import time
+from dataclasses import asdict, dataclass, field
+from typing import Any, BinaryIO
+
+import numpy as np
+import torch
+from roma import rotmat_to_rotvec
+
+import tdmm
+from tdmm.errors import FaceModelError, NoFaceError
+from tdmm.face import load_face_model
+from tdmm.face.model import FaceModel
+from tdmm.fit.bridge import bridge, bridge_rotations
+from tdmm.fit.detect import Detector, DetectorOptions, open_detector
+from tdmm.fit.landmark_model import LandmarkModel, landmark_model_of
+from tdmm.fit.measure import reprojection
+from tdmm.fit.observe import Observations, Progress, observe
+from tdmm.fit.solve import Solution, SolverOptions, solve
+from tdmm.io.video import VideoReader
+from tdmm.motion import FaceMotion
+
+
+@dataclass(frozen=True)
+class FitOptions:
+    """focal: focal length in pixels of the video's own picture; None estimates one for the clip.
+
+    detector, solver: how faces are found, and how the model is fitted.
+    """
+
+    focal: float | None = None
+    detector: DetectorOptions = field(default_factory=DetectorOptions)
+    solver: SolverOptions = field(default_factory=SolverOptions)
+
+    def __post_init__(self) -> None:
+        if self.focal is not None and not (np.isfinite(self.focal) and self.focal > 0):
+            raise FaceModelError(f"focal: expected a positive number of pixels, found {self.focal}")
+
+
+def fit_video(
+    path: str | os.PathLike[str] | BinaryIO | VideoReader,
+    *,
+    face_model: FaceModel | None = None,
+    options: FitOptions | None = None,
+    detector: Detector | None = None,
+    progress: Progress | None = None,
+) -> FaceMotion:
+    """The motion of the face in a video, a still picture (one frame), or a stream of either.
+
+    The video's own frame rate, timestamps and picture size are kept. Of several faces the largest is followed. Frames
+    in which it is not seen have valid False, confidence 0 and values bridged from the frames around them. A report
+    stands in meta["fit"]: frames, valid, reprojection_percent (see `tdmm.fit.measure.reprojection`; the mean over
+    landmarks and seen frames), seconds for decode, detect, solve and in total, fps, detector, options.
+
+    face_model: with a landmark embedding; None: the built-in head. detector: one to use again; None opens one.
+    progress: called with a stage ("detect", "solve"), how much of it is done, and how much there is if that is known.
+    Raises `VideoError` for what cannot be read, `NoFaceError` naming the file if no frame shows a face,
+    `MissingPartError` if no detector can be loaded.
+    """
+    options = options or FitOptions()
+    begun = time.perf_counter()
+    face_model = face_model or load_face_model()
+    detector = detector or open_detector(options.detector)
+    observations = observe(path, detector, progress)
+    motion = fit_landmarks(observations, face_model, options=options, progress=progress)
+    total = time.perf_counter() - begun
+    report = motion.meta["fit"]
+    report["detector"] = f"{detector.name} {detector.version}"
+    report["seconds"] |= {
+        "decode": round(observations.decode_seconds, 3),
+        "detect": round(observations.detect_seconds, 3),
+        "total": round(total, 3),
+    }
+    report["fps"] = round(len(motion) / total, 1)
+    return motion
+
+
+def fit_landmarks(
+    observations: Observations,
+    face_model: FaceModel,
+    *,
+    options: FitOptions | None = None,
+    progress: Progress | None = None,
+) -> FaceMotion:
+    """The second half of `fit_video`: from landmarks in pixels to a motion. Raises as that does."""
+    options = options or FitOptions()
+    begun = time.perf_counter()
+    seen = observations.seen
+    if not seen.any():
+        raise NoFaceError(f"{observations.name}: no frame shows a face")
+    height, width = observations.image_size
+    longest = max(height, width)
+    principal = np.array([width / 2, height / 2])
+    reduced = landmark_model_of(face_model, options.solver.n_shape)
+    xy = (observations.points[seen][:, reduced.index] - principal) / longest
+    solver = options.solver
+    if options.focal is not None:
+        solver = SolverOptions(**{**asdict(solver), "focal": options.focal / longest})
+    report_step = None if progress is None else (lambda done, total: progress("solve", done, total))
+    with torch.inference_mode():
+        solution = solve(
+            torch.as_tensor(xy, dtype=torch.float32),
+            torch.as_tensor(observations.timestamps[seen]),
+            reduced,
+            solver,
+            report_step,
+        )
+    motion = _motion(solution, observations, reduced, longest)
+    miss = reprojection(motion, face_model, observations.points, seen)
+    motion.meta["fit"] = {
+        "frames": len(motion),
+        "valid": int(seen.sum()),
+        "reprojection_percent": round(float(np.nanmean(miss)), 4),
+        "landmarks": len(reduced.index),
+        "seconds": {"solve": round(time.perf_counter() - begun, 3)},
+        "options": {"focal": options.focal, **asdict(options.solver)},
+    }
+    return motion
+
+
+def _motion(solution: Solution, observations: Observations, reduced: LandmarkModel, longest: int) -> FaceMotion:
+    controls, seen, seconds = reduced.controls, observations.seen, observations.timestamps
+    height, width = observations.image_size
+    spread = lambda values: bridge(np.asarray(values), seconds, seen)  # noqa: E731
+    values = solution.controls.numpy()
+    focal = float(solution.shared.log_focal.exp()) * longest
+    confidence = observations.score.copy()
+    # Half of a face hidden is half of the confidence, however sure the detector is.
+    confidence[seen] *= solution.inlier.mean(1).numpy()
+    n_frames = len(seconds)
+    meta: dict[str, Any] = {"source": observations.name, "tdmm": tdmm.__version__}
+    return FaceMotion(
+        face_model=reduced.model.name,
+        face_model_sha256=reduced.model.sha256,
+        fps=observations.fps,
+        expression=spread(values @ controls.to_expression),
+        expression_names=reduced.model.expression_names,
+        shape=solution.shared.shape.numpy(),
+        rotation=bridge_rotations(rotmat_to_rotvec(solution.pose.rotation).numpy(), seconds, seen),
+        translation=spread(solution.pose.translation(solution.shared.log_focal).numpy()),
+        neck_pose=np.zeros((n_frames, 3), np.float32),
+        jaw_pose=spread(values @ controls.to_jaw),
+        eyes_pose=spread(values @ controls.to_eyes),
+        camera=np.array([[focal, 0, width / 2], [0, focal, height / 2], [0, 0, 1]]),
+        image_size=observations.image_size,
+        valid=seen,
+        confidence=np.clip(confidence, 0, 1),
+        timestamps=seconds,
+        meta=meta,
+    )
