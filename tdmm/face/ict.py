@@ -31,7 +31,9 @@ METRES = 0.01
 HALVES = ("browInnerUp_L", "browInnerUp_R", "cheekPuff_L", "cheekPuff_R")
 
 # The topology of the README of ICT-FaceKit, "Face Model Topology": polygons up to that number belong to the part.
-# None: shells for the shaders of a game engine, fluid and soft shadow, which drawn opaque would hide the eyes.
+# None is not drawn: the inner eyeball with the iris, which lies behind a shell that a game engine makes transparent at
+# the cornea (here the shell is coloured instead); shells of fluid and soft shadow, which would hide the eyes; and
+# lashes, strips that are nothing but dark bands without the picture of hairs that belongs on them.
 _N_VERTICES, _N_POLYGONS = 26719, 26384
 _PARTS = (
     (11144, "skin"),  # face, head and neck
@@ -40,15 +42,14 @@ _PARTS = (
     (17006, "gums"),  # and tongue
     (21496, "teeth"),
     (22296, "sclera"),
-    (23094, "iris"),
+    (23094, None),
     (23894, "sclera"),
-    (24692, "iris"),
-    (25304, None),
-    (26384, "lashes"),
+    (26384, None),
 )
-_PART_NAMES = ("skin", "mouth", "gums", "teeth", "sclera", "iris", "lashes")
+_PART_NAMES = ("skin", "mouth", "gums", "teeth", "sclera", "iris", "pupil")
 _EYEBALLS = ((21451, 23021), (23021, 24591))  # vertices of the left and the right one
-_SCLERA = ((21451, 22221), (23021, 23791))
+_SHELLS = ((21451, 22221), (23021, 23791))  # their outer surfaces
+IRIS_RADIUS, PUPIL_RADIUS = 0.0059, 0.002  # metres; the iris as far as the cornea bulges
 
 
 def find_ict_folder(path: Path) -> Path | None:
@@ -118,7 +119,7 @@ class IctModel:
         buffers = {key: arrays[key] for key in ("template", "shape_basis", "expression_basis")}
         if self.joints.eyes:
             template, basis = arrays["template"], arrays["shape_basis"]
-            buffers["eye_centers"] = np.stack([_sphere_center(template[slice(*run)]) for run in _SCLERA])
+            buffers["eye_centers"] = np.stack([_sphere_center(template[slice(*run)]) for run in _SHELLS])
             # An identity moves the centre as it moves the eyeball on the whole.
             buffers["eye_basis"] = np.stack([basis[:, slice(*run)].mean(1) for run in _EYEBALLS], 1)
         self._buffers = Buffers(buffers)
@@ -209,9 +210,12 @@ def _parse(folder: Path, identities: list[str], expressions: dict[str, str]) -> 
             part_of_polygon[start:stop] = -1 if part is None else _PART_NAMES.index(part)
             start = stop
     part = part_of_polygon[triangles.polygon]
+    template = (neutral * METRES).astype(np.float32)
+    if (part == _PART_NAMES.index("sclera")).any():
+        _colour_eyes(template, triangles.vertex, part)
     drawn = part >= 0
     arrays = {
-        "template": (neutral * METRES).astype(np.float32),
+        "template": template,
         "shape_basis": basis(identities),
         "expression_basis": basis(list(expressions.values())),
         "expression_names": np.array([arkit_name(name) for name in expressions]),
@@ -224,6 +228,22 @@ def _parse(folder: Path, identities: list[str], expressions: dict[str, str]) -> 
         arrays["uv"] = (uv / (tiles, 1)).astype(np.float32)
         arrays["uv_faces"] = triangles.uv[drawn]
     return arrays
+
+
+def _colour_eyes(template: np.ndarray, faces: np.ndarray, part: np.ndarray) -> None:
+    """Iris and pupil on the outer shells of the eyeballs, around the axis to the top of the cornea; changes `part`."""
+    for start, stop in _SHELLS:
+        shell = template[start:stop]
+        center = _sphere_center(shell)
+        distance = np.linalg.norm(shell - center, axis=1)
+        axis = (shell[distance > distance.max() - 1e-4] - center).mean(0)
+        axis /= np.linalg.norm(axis)
+        own = np.flatnonzero((faces >= start).all(1) & (faces < stop).all(1))
+        middle = template[faces[own]].mean(1) - center
+        along = middle @ axis
+        from_axis = np.linalg.norm(middle - along[:, None] * axis, axis=1)
+        for name, radius in (("iris", IRIS_RADIUS), ("pupil", PUPIL_RADIUS)):
+            part[own[(along > 0) & (from_axis < radius)]] = _PART_NAMES.index(name)
 
 
 def _sphere_center(points: np.ndarray) -> np.ndarray:
