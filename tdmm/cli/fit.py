@@ -165,12 +165,11 @@ def _waiting(
     jobs: list[paths.Job], previews: dict[str, str], *, into_folder: bool, force: bool, console: Console
 ) -> list[paths.Job]:
     """The jobs still to do. A named file that is there is an error; in a folder it is work already done."""
-    if force:
-        return jobs
     if not into_folder:
         for target in (jobs[0].target, *previews.values()):
             if target != paths.STANDARD:
-                paths.refuse_existing(target, force=False)
+                paths.check_place(target, force=force)
+    if force or not into_folder:
         return jobs
 
     def done(job: paths.Job) -> bool:

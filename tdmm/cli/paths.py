@@ -60,9 +60,18 @@ def refuse_terminal() -> None:
         raise UsageError("the result is binary and standard output is a terminal: name a file with -o, or pipe it on")
 
 
-def refuse_existing(path: str | Path, *, force: bool) -> None:
-    """Raises `OutputError` when there is something at `path` already; devices and pipes may be written."""
+def check_place(path: str | Path, *, force: bool) -> None:
+    """Before the work and not after it: can `path` be written, and is it free?
+
+    Raises `OutputError` when its folder is missing or not writable, or when there is something already (devices and
+    pipes may be written).
+    """
     path = Path(path)
+    folder = path.resolve().parent
+    if not folder.is_dir():
+        raise OutputError(f"{path}: there is no folder {path.parent}; make it first")
+    if not os.access(folder, os.W_OK) and not _is_device(str(path)):
+        raise OutputError(f"{path}: the folder {path.parent} is not writable; name another place with -o")
     if path.is_dir():
         occupied = any(path.iterdir())
     else:

@@ -19,11 +19,14 @@ from tdmm.cli import paths
 from tdmm.cli.console import Console, Progress
 from tdmm.cli.options import (
     DebugOption,
+    DeviceChoice,
+    DeviceOption,
     FaceModelOption,
     ForceOption,
     JsonOption,
     QuietOption,
     VerboseOption,
+    choose_device,
 )
 from tdmm.cli.usage import UsageError
 
@@ -73,11 +76,13 @@ def command(
         typer.Option("--beside", metavar="VIDEO", help="Put the video on the left and the head on the right."),
     ] = None,
     opacity: Annotated[
-        float | None, typer.Option("--opacity", metavar="0..1", help="With --over: how solid the head is.")
+        float | None,
+        typer.Option("--opacity", metavar="0..1", help="With --over: how solid the head is.", show_default="0.85"),
     ] = None,
-    style: Annotated[Style | None, typer.Option("--style", help="How the head is drawn.")] = None,
+    style: Annotated[Style | None, typer.Option("--style", help="How the head is drawn.", show_default="skin")] = None,
     view: Annotated[
-        View | None, typer.Option("--view", help="Where it is seen from; camera is the motion's own camera.")
+        View | None,
+        typer.Option("--view", help="Where it is seen from; camera is the motion's own camera.", show_default="front"),
     ] = None,
     size: Annotated[
         str | None, typer.Option("--size", metavar="N|WxH", help="Pixels of the picture, for example 512 or 1280x720.")
@@ -96,6 +101,7 @@ def command(
     ] = None,
     seed: Annotated[int | None, typer.Option("--seed", help="With --identity random: which one.")] = None,
     face_model: FaceModelOption = "builtin",
+    device: DeviceOption = DeviceChoice.auto,
     force: ForceOption = False,
     as_json: JsonOption = False,
     quiet: QuietOption = False,
@@ -124,7 +130,7 @@ def command(
         paths.refuse_terminal()
     else:
         paths.refuse_same([*sources, *filter(None, (over, beside))], output)
-        paths.refuse_existing(output, force=force)
+        paths.check_place(output, force=force)
 
     given: dict[str, Any] = {
         "style": style and style.value,
@@ -145,19 +151,18 @@ def command(
     started = time.perf_counter()
     loaded = [_read(source) for source in sources]
     model = load_face_model(face_model)
-    chosen = _chosen_frame(loaded, frame) if format == "png" else None
-    if chosen is not None and not (over or beside):  # draw this frame alone
-        last = [min(chosen, len(motion) - 1) for motion in loaded]
-        loaded = [motion[i : i + 1] for motion, i in zip(loaded, last, strict=True)]
-        chosen = 0
     with (
-        _draw(loaded, sources, over, beside, model, options) as pictures,
+        _draw(loaded, sources, over, beside, model, options, choose_device(device)) as pictures,
         console.progress(_label(sources)) as progress,
     ):
         console.detail(f"face model {model.name}; {options}")
         target = paths.stdout_bytes() if output == paths.STANDARD else output
-        one = islice(pictures, chosen, chosen + 1) if chosen is not None else pictures
-        count = write_video(_counted(one, progress, pictures.n_frames), target, pictures.fps, format=format)
+        total = pictures.n_frames
+        drawn = _counted(pictures, progress, total)
+        if format == "png":
+            number = _chosen_frame(total or max(len(motion) for motion in loaded), frame)
+            drawn = islice(drawn, number, number + 1)
+        count = write_video(drawn, target, pictures.fps, format=format)
     seconds = time.perf_counter() - started
     if as_json:
         report = {"inputs": sources, "output": output, "format": format, "frames": count, "fps": pictures.fps}
@@ -213,11 +218,10 @@ def _size(text: str) -> tuple[int, int]:
     return (int(found[2]) if found[2] else width, width)
 
 
-def _chosen_frame(motions: list[FaceMotion], frame: int | None) -> int:
-    longest = max(len(motion) for motion in motions)
-    chosen = longest // 2 if frame is None else frame
-    if not 0 <= chosen < longest:
-        raise UsageError(f"--frame {chosen}: the motion has frames 0 to {longest - 1}")
+def _chosen_frame(total: int, frame: int | None) -> int:
+    chosen = total // 2 if frame is None else frame
+    if not 0 <= chosen < total:
+        raise UsageError(f"--frame {chosen}: there are frames 0 to {total - 1}")
     return chosen
 
 
@@ -229,11 +233,12 @@ def _draw(
     beside: str | None,
     model: FaceModel,
     options: RenderOptions,
+    device: str,
 ) -> Iterator[Pictures]:
     """The pictures; what they read from is closed when the block ends, also in the middle."""
     from tdmm.render import render, render_beside, render_grid, render_over
 
-    common: dict[str, Any] = {"face_model": model, "options": options}
+    common: dict[str, Any] = {"face_model": model, "options": options, "device": device}
     if over:
         pictures = render_over(motions[0], _video(over), **common)
     elif beside:

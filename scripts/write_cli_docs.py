@@ -1,0 +1,46 @@
+"""Write docs/cli.md from the help of the commands. Usage: python scripts/write_cli_docs.py [--stdout]
+
+A test checks that the page is what this script writes.
+"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import typer
+
+from tdmm.cli.app import app
+
+PAGE = Path(__file__).parent.parent / "docs" / "cli.md"
+HEADER = """\
+# The command line
+
+Written by `make docs` from `tdmm COMMAND --help`; do not edit.
+
+- Results go to standard output, everything else to standard error; progress bars only where that is a terminal.
+- `-` is standard input or output. Binary results are refused on a terminal.
+- `-o` picks the format by its ending. Nothing is replaced without `--force`; an output appears when it is whole.
+- With several inputs `-o` is a folder and the outputs take the inputs' names; what is there already is kept.
+- Exit codes: 0 done, 1 failed (also when some of many inputs failed), 2 wrong usage, 130 interrupted,
+  141 when the reader of the output has gone.
+- `tdmm --install-completion` installs completion for your shell.
+"""
+
+
+def page() -> str:
+    """The whole page in Markdown."""
+    root = typer.main.get_command(app)
+    parts = [HEADER]
+    with root.make_context("tdmm", [], resilient_parsing=True, terminal_width=100) as top:
+        for name, command in root.commands.items():  # type: ignore[attr-defined]
+            with command.make_context(name, [], parent=top, resilient_parsing=True) as context:
+                parts.append(f"## tdmm {name}\n\n```\n{command.get_help(context).rstrip()}\n```\n")
+    return "\n".join(parts)
+
+
+if __name__ == "__main__":
+    if sys.argv[1:] == ["--stdout"]:
+        sys.stdout.write(page())
+    else:
+        PAGE.write_text(page())

@@ -1,0 +1,57 @@
+"""`tdmm info`: motions, videos, pictures, face models, as a table and as JSON."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+from PIL import Image
+
+
+def test_a_motion(tdmm, motion_file):
+    facts = tdmm("info", motion_file, "--json").json
+    assert (facts["kind"], facts["frames"], facts["valid"], facts["fps"]) == ("motion", 6, 6, 25.0)
+    assert facts["face_model_matches"] is True
+    assert set(facts["strongest"]) == {"jawOpen", "mouthSmileLeft", "mouthSmileRight"}
+    assert facts["largest_rotation_degrees"][1] == 11.5  # 0.2 radians
+    table = tdmm("info", motion_file).text
+    assert "frames" in table
+    assert "tdmm-head-1" in table
+
+
+def test_a_motion_on_a_pipe(tdmm, motion_file):
+    outcome = tdmm("info", "-", "--json", stdin=motion_file.read_bytes())
+    assert outcome.json["frames"] == 6
+
+
+def test_a_video_and_a_picture(tdmm, faceless_clip, tmp_path):
+    facts = tdmm("info", faceless_clip, "--json").json
+    assert (facts["kind"], facts["width"], facts["height"], facts["frames_about"]) == ("video", 128, 128, 4)
+    Image.fromarray(np.zeros((3, 5, 3), np.uint8)).save(tmp_path / "dot.png")
+    facts = tdmm("info", tmp_path / "dot.png", "--json").json
+    assert (facts["kind"], facts["width"], facts["height"]) == ("picture", 5, 3)
+    assert tdmm("info", "-", "--json", stdin=faceless_clip.read_bytes()).json["kind"] == "video"
+
+
+def test_the_built_in_head(tdmm):
+    facts = tdmm("info", "builtin", "--json").json
+    assert (facts["kind"], facts["name"], facts["expressions"]) == ("face model", "tdmm-head-1", 52)
+    assert "jawOpen" in facts["expression_names"]
+
+
+def test_several_files_go_on_after_a_failure(tdmm, motion_file, tmp_path):
+    (tmp_path / "text.mp4").write_text("not a video")
+    outcome = tdmm("info", tmp_path / "text.mp4", motion_file, "--json")
+    assert outcome.code == 1
+    broken, whole = (json.loads(line) for line in outcome.text.splitlines())
+    assert "text.mp4" in broken["error"]
+    assert whole["frames"] == 6
+    assert "1 of 2" in outcome.stderr.splitlines()[-1]
+
+
+def test_one_bad_file_is_one_line(tdmm, tmp_path):
+    (tmp_path / "broken.npz").write_bytes(b"PK\x03\x04 and nothing more")
+    for name in (tmp_path / "broken.npz", "nowhere.npz", tmp_path):
+        outcome = tdmm("info", name)
+        assert (outcome.code, outcome.stdout) == (1, b"")
+        assert str(name) in outcome.error_line

@@ -1,0 +1,151 @@
+"""What the README and examples/ show is what works: it is run."""
+
+from __future__ import annotations
+
+import glob
+import io
+import os
+import re
+import shlex
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import typer
+from PIL import Image
+from skimage import data
+
+import tdmm
+from tdmm.cli.app import app
+from tdmm.cli.app import run as program_run
+from tdmm.face import load_face_model
+from tdmm.io.motion_file import read_motion, write_motion
+from tdmm.io.video import open_video, write_video
+from tdmm.motion import make_motion
+
+ROOT = Path(tdmm.__file__).parent.parent
+EXAMPLES = sorted((ROOT / "examples").glob("*.sh"))
+
+
+@pytest.fixture(scope="module")
+def clip(tmp_path_factory) -> Path:
+    """Three frames of a photographed face (Eileen Collins, NASA, public domain)."""
+    picture = np.asarray(Image.fromarray(data.astronaut()[:300, 80:380]).resize((192, 192)))
+    path = tmp_path_factory.mktemp("clips") / "clip.mp4"
+    write_video([np.roll(picture, shift, axis=1) for shift in range(3)], path, 25)
+    return path
+
+
+def run(*command: object, folder: Path) -> str:
+    """Run with this environment's tdmm first on the path; what it printed."""
+    environment = {**os.environ, "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"}
+    done = subprocess.run(
+        [str(part) for part in command], capture_output=True, text=True, cwd=folder, env=environment, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def frame_count(path: Path) -> int:
+    with open_video(path) as video:
+        return sum(1 for _ in video)
+
+
+def test_every_example_is_run_here():
+    tested = {f"{name.removeprefix('test_example_')}.sh" for name in globals() if name.startswith("test_example_")}
+    assert {path.name for path in EXAMPLES} == tested
+
+
+@pytest.mark.parametrize("path", EXAMPLES, ids=lambda path: path.name)
+def test_examples_stop_at_the_first_error(path):
+    assert "set -euo pipefail" in path.read_text()
+    assert os.access(path, os.X_OK)
+
+
+def test_example_fit_and_overlay(clip, tmp_path):
+    told = run(ROOT / "examples" / "fit_and_overlay.sh", clip, tmp_path / "out", folder=tmp_path)
+    assert "tdmm-head-1" in told
+    assert len(read_motion(tmp_path / "out" / "motion.npz")) == 3
+    assert frame_count(tmp_path / "out" / "overlay.mp4") == 3
+
+
+def test_example_pipe(clip, tmp_path):
+    run(ROOT / "examples" / "pipe.sh", clip, tmp_path, folder=tmp_path)
+    assert frame_count(tmp_path / "head.mp4") == 3
+
+
+def test_example_many(clip, tmp_path):
+    clips = tmp_path / "clips"
+    clips.mkdir()
+    shutil.copy(clip, clips / "one.mp4")
+    shutil.copy(clip, clips / "two.mp4")
+    run(ROOT / "examples" / "many.sh", clips, tmp_path / "out", folder=tmp_path)
+    assert sorted(os.listdir(tmp_path / "out" / "motions")) == ["one.npz", "two.npz"]
+    assert frame_count(tmp_path / "out" / "grid.mp4") == 3
+
+
+def test_example_styles(tmp_path):
+    model = load_face_model()
+    weights = np.zeros((2, len(model.expression_names)), np.float32)
+    motion = make_motion(weights, model.expression_names, face_model=model.name, face_model_sha256=model.sha256)
+    write_motion(motion, tmp_path / "motion.npz")
+    run(ROOT / "examples" / "styles.sh", "motion.npz", ".", folder=tmp_path)
+    stills = {name: (tmp_path / f"{name}.png").read_bytes() for name in ("skin", "clay", "wire", "normals")}
+    assert len(set(stills.values())) == 4
+    assert frame_count(tmp_path / "turntable.gif") == 2
+
+
+# -- the README ----------------------------------------------------------------------------------------
+
+
+def shown_commands(text: str) -> list[str]:
+    """The lines that start with `tdmm` in the sh blocks of a page, in order."""
+    blocks = re.findall(r"```sh\n(.*?)```", text, flags=re.S)
+    return [line for block in blocks for line in block.splitlines() if line.startswith("tdmm ")]
+
+
+def run_pipe(line: str, monkeypatch) -> None:
+    """Run `tdmm ... | tdmm ...` in this process, each part fed with what the one before wrote."""
+    passed = b""
+    for part in line.split(" | "):
+        program, *arguments = shlex.split(part)
+        assert program == "tdmm", line
+        output = io.BytesIO()
+        monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(passed)))
+        monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(output, write_through=True))
+        globbed = [name for word in arguments for name in (sorted(glob.glob(word)) or [word])]
+        assert program_run(globbed) == 0, line
+        passed = output.getvalue()
+
+
+def test_what_the_readme_shows_works(clip, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    shutil.copy(clip, "clip.mp4")
+    commands = shown_commands((ROOT / "README.md").read_text())
+    assert len(commands) >= 8
+    for line in commands:
+        if " *.mp4" in line:  # not the videos that the lines before it made
+            for name in glob.glob("*.mp4"):
+                if name != "clip.mp4":
+                    os.remove(name)
+        run_pipe(line, monkeypatch)
+    assert {"motion.npz", "overlay.mp4", "head.gif", "still.png", "motions", "grid.mp4"} <= set(os.listdir())
+
+
+def test_the_readme_does_not_promise_what_is_not_there():
+    """Every command in its table either is in --help or is marked."""
+    rows = re.findall(r"^\| `tdmm ([a-z-]+)`.*\| (.+?) \|$", (ROOT / "README.md").read_text(), flags=re.M)
+    assert len(rows) == 7
+    there = set(typer.main.get_command(app).commands)
+    assert {name for name, state in rows if state == "works"} == there & {name for name, _ in rows}
+    assert {state for _, state in rows} <= {"works", "*not there yet*"}
+
+
+def test_links_in_the_pages_lead_somewhere():
+    for page in (ROOT / "README.md", ROOT / "CONTRIBUTING.md", *(ROOT / "docs").glob("*.md")):
+        for target in re.findall(r"\]\(([^)#]+)[^)]*\)", page.read_text()):
+            if "://" not in target:
+                assert (page.parent / target).exists(), f"{page.name}: {target}"
