@@ -62,7 +62,7 @@ def pixel_rays(pixels: CoveredPixels, intrinsics: torch.Tensor) -> torch.Tensor:
     width = pixels.image_size[1]
     place = pixels.index % (pixels.image_size[0] * width)
     column, row = place % width, torch.div(place, width, rounding_mode="floor")
-    inverse = torch.linalg.inv(intrinsics.double()).to(pixels.barycentric.dtype)
+    inverse = torch.linalg.inv(intrinsics.double()).to(pixels.barycentric)
     screen = torch.stack([column + 0.5, row + 0.5, torch.ones_like(row)], dim=-1).to(inverse.dtype)
     if inverse.ndim == 2:
         return screen @ inverse.T

@@ -21,7 +21,7 @@ from tdmm.render.fragments import TensorFragments
 
 TRIANGLES = 8
 SIDE = 4
-PIXELS = 256
+PIXELS = 128
 FARTHEST = torch.iinfo(torch.int64).max
 
 
@@ -145,7 +145,10 @@ def _draw(  # type: ignore[no-untyped-def]
 
     cell = tl.arange(0, SIDE * SIDE)
     zbuffer = nearest + picture * height * width
-    for window in range(tl.max(windows, 0)):
+    # A while loop: the interpreter cannot turn a tensor into a range's limit with NumPy 2.4 and later.
+    most = tl.max(windows, 0)
+    window = 0
+    while window < most:
         row = (top + (window // across) * SIDE)[:, None] + (cell // SIDE)[None, :]
         column = (left + (window % across) * SIDE)[:, None] + (cell % SIDE)[None, :]
         inside = (window < windows)[:, None] & (row <= bottom[:, None]) & (column <= right[:, None])
@@ -165,6 +168,7 @@ def _draw(  # type: ignore[no-untyped-def]
         # A plain look first spares most atomics of hidden samples; a stale value only costs one that does nothing.
         inside = inside & (key < tl.load(place, mask=inside, other=0))
         tl.atomic_min(place, key, mask=inside, sem="relaxed")
+        window += 1
 
 
 @triton.jit

@@ -77,10 +77,10 @@ class BatchPainter:
             rows = surface.matrix
             size = (len(rows.starts) - 1, int(rows.columns.max()) + 1)
             places = np.stack([np.repeat(np.arange(size[0]), np.diff(rows.starts)), rows.columns])
-            matrix = torch.sparse_coo_tensor(
-                torch.from_numpy(places), torch.from_numpy(rows.weights), size, check_invariants=True
-            )
-            self.matrix = matrix.coalesce().to(self.device)
+            # The rows are checked where they are made; saying so keeps torch from warning that it does not check.
+            with torch.sparse.check_sparse_tensor_invariants(enable=False):
+                matrix = torch.sparse_coo_tensor(torch.from_numpy(places), torch.from_numpy(rows.weights), size)
+                self.matrix = matrix.coalesce().to(self.device)
 
     @torch.inference_mode()
     def paint(
