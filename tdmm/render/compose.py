@@ -148,7 +148,7 @@ def render_grid(
         empty[top + height : top + height + len(strip), left : left + width] = strip
 
     def cells() -> Iterator[np.ndarray]:
-        streams = [stage.pictures((min(k, len(stage.motion) - 1), None) for k in range(n_frames)) for stage in stages]
+        streams = [stage.pictures(_held(len(stage.motion), n_frames)) for stage in stages]
         for pictures in zip(*streams, strict=True):
             grid = empty.copy()
             for (top, left), picture in zip(places, pictures, strict=True):
@@ -187,6 +187,11 @@ def _frame_at(motion: FaceMotion, moment: float) -> int:
     if abs(motion.timestamps[frame] - moment) > 1 / motion.fps or not motion.valid[frame]:
         return -1
     return frame
+
+
+def _held(n_own: int, n_frames: int) -> Iterator[tuple[int, None]]:
+    """The frames of a motion of n_own frames, the last one repeated up to n_frames; plain backgrounds."""
+    return ((min(k, n_own - 1), None) for k in range(n_frames))
 
 
 def _length(reader: VideoReader, rate: float) -> int | None:

@@ -20,6 +20,7 @@ TURN_SECONDS = 6.0
 MARGIN = 0.07
 # A long clip is framed from this many of its frames, and from those in which the head is farthest out.
 FRAMED_FRAMES = 24
+CENTRINGS = 6
 
 
 @dataclass(frozen=True)
@@ -89,16 +90,18 @@ def frame_points(points: np.ndarray, angles: np.ndarray, camera: Camera) -> tupl
     """
     height, width = camera.image_size
     focal = camera.intrinsics[0, 0]
-    widest, highest = (1 - MARGIN) * width / 2 / focal, (1 - MARGIN) * height / 2 / focal
-    # Only points on the outside matter; the axes' and diagonals' extremes of a head are enough with the margin.
+    room = (1 - MARGIN) * np.array([width, height]) / 2 / focal
     turned = np.stack([points @ turn_about_y(-angle).T for angle in angles])  # (A, N, 3)
-    if len(angles) == 1:
-        middle = (turned[0].min(axis=0) + turned[0].max(axis=0)) / 2
-        centre = turn_about_y(angles[0]) @ middle
-    else:
-        centre = (points.min(axis=0) + points.max(axis=0)) / 2
-    middle = np.stack([centre @ turn_about_y(-angle).T for angle in angles])[:, None]
-    x, y, z = np.moveaxis(turned - middle, -1, 0)
-    # |x| / (distance - z) <= widest, and the same upwards.
-    distance = max((z + np.abs(x) / widest).max(), (z + np.abs(y) / highest).max())
-    return centre, float(distance)
+    centre = (points.min(axis=0) + points.max(axis=0)) / 2
+    # Perspective: what is nearer counts for more, so the middle of the points is not the middle of their picture.
+    for _ in range(CENTRINGS):
+        seen = turned - np.stack([centre @ turn_about_y(-angle).T for angle in angles])[:, None]
+        # |x| / (distance - z) <= room, and the same upwards.
+        distance = (seen[..., 2] + (np.abs(seen[..., :2]) / room).max(axis=-1)).max()
+        picture = seen[..., :2] / (distance - seen[..., 2:])
+        off = (picture.min(axis=(0, 1)) + picture.max(axis=(0, 1))) / 2 * distance
+        centre[1] += off[1]
+        if len(angles) == 1:
+            centre += turn_about_y(angles[0]) @ [off[0], 0.0, 0.0]
+    seen = turned - np.stack([centre @ turn_about_y(-angle).T for angle in angles])[:, None]
+    return centre, float((seen[..., 2] + (np.abs(seen[..., :2]) / room).max(axis=-1)).max())
