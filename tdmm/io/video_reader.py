@@ -225,7 +225,7 @@ class VideoReader:
             return None
         complaints = list(self._complaints)
         cut = [line for line in complaints if _CUT_SHORT.search(line)]
-        if n_frames == 0:
+        if n_frames == 0 and not cut:
             if complaints and "matches no streams" in complaints[0]:
                 what = "only sound or text" if self._header.has_streams else "it is empty or cut short"
                 return VideoError(f"{self.name} holds no video: {what}")
