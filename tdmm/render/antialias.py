@@ -20,6 +20,7 @@ import numpy as np
 import torch
 
 from tdmm.render.camera import NEAR
+from tdmm.render.fused_crossings import walk_edges
 
 # How far, relative to its depth, the surface in the inner pixel may lie off the edge and still be the same surface:
 # 4 mm for a head at 0.75 m, less than the gap between a nose and the cheek behind it.
@@ -114,6 +115,44 @@ def find_crossings(
     xy: (B, V, 2) pixels. depth: (B, V) metres > 0 in front. faces: (F, 3) int64, counter-clockwise from outside.
     pixel_depth: (B, H, W) metres, 0 where empty. cull: the rasteriser dropped triangles seen from behind.
     """
+    if xy.device.type == "cpu" and xy.dtype == torch.float32:
+        return _find_crossings_compiled(xy, depth, faces, edges, pixel_depth, cull)
+    return find_crossings_torch(xy, depth, faces, edges, pixel_depth, cull=cull)
+
+
+def _find_crossings_compiled(
+    xy: torch.Tensor,
+    depth: torch.Tensor,
+    faces: torch.Tensor,
+    edges: MeshEdges,
+    pixel_depth: torch.Tensor,
+    cull: bool,
+) -> Crossings:
+    n_keys = 2 * pixel_depth.numel()
+    tensors = xy, depth, faces, edges.vertices, edges.faces, edges.opposite, edges.seam, pixel_depth
+    integers, floats = walk_edges(
+        *(np.ascontiguousarray(tensor.detach().numpy()) for tensor in tensors),
+        cull,
+        np.float32(SAME_SURFACE),
+        np.full((2, n_keys), -1, np.float32),
+        np.full((2, n_keys), -1, np.int64),
+    )
+    start, end, inner, outer, horizontal = torch.from_numpy(integers).unbind(1)
+    line, centre, direction = torch.from_numpy(floats).unbind(1)
+    return Crossings(start, end, inner, outer, line, centre, direction, horizontal.bool())
+
+
+@torch.no_grad()
+def find_crossings_torch(
+    xy: torch.Tensor,
+    depth: torch.Tensor,
+    faces: torch.Tensor,
+    edges: MeshEdges,
+    pixel_depth: torch.Tensor,
+    *,
+    cull: bool = True,
+) -> Crossings:
+    """`find_crossings` in torch operations, for any device and float dtype."""
     start, end, third, item, seam = _silhouettes(xy, depth, faces, edges, cull)
     flat_xy, flat_depth = xy.reshape(-1, 2), depth.reshape(-1)
     n_vertices = xy.shape[1]

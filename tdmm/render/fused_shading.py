@@ -41,7 +41,7 @@ class FusedShading(torch.autograd.Function):
         )
         out = np.empty((len(normals), 3), np.float32)
         for_each(lambda span: _shade_forward(*arrays, srgb, *span, out), _spans(len(out)))
-        ctx.arrays, ctx.srgb = arrays, srgb
+        ctx.arrays, ctx.srgb, ctx.shown = arrays, srgb, out
         return torch.from_numpy(out)
 
     @staticmethod
@@ -53,7 +53,9 @@ class FusedShading(torch.autograd.Function):
         lights = np.zeros((len(spans), *arrays[6].shape), np.float32)
 
         def add(number: int) -> None:
-            _shade_backward(*arrays, ctx.srgb, *spans[number], incoming, normals, albedo, openness, lights[number])
+            _shade_backward(
+                *arrays, ctx.shown, ctx.srgb, *spans[number], incoming, normals, albedo, openness, lights[number]
+            )
 
         for_each(add, range(len(spans)))
         wanted = (normals, None, albedo, openness, None, None, lights.sum(0), None)
@@ -77,18 +79,30 @@ def _power(base, doublings):  # type: ignore[no-untyped-def]
 
 
 @compiled(relaxed=True)
-def _output(light, srgb):  # type: ignore[no-untyped-def]
-    """Tone curve and sRGB curve of one number, and their derivative."""
+def _display(light, srgb):  # type: ignore[no-untyped-def]
+    """Tone curve and sRGB curve of one number."""
+    if light >= _SHOULDER:
+        light = _1 - _ROOM * np.exp((_SHOULDER - light) / _ROOM)
+    if not srgb:
+        return light
+    if light <= _KNEE:
+        return light * _SLOPE
+    return _SCALE * light**_POWER - _OFFSET
+
+
+@compiled(relaxed=True)
+def _display_slope(light, shown, srgb):  # type: ignore[no-untyped-def]
+    """Derivative of `_display` at `light`, given its value."""
     slope = _1
     if light >= _SHOULDER:
         slope = np.exp((_SHOULDER - light) / _ROOM)
         light = _1 - _ROOM * slope
     if not srgb:
-        return light, slope
+        return slope
     if light <= _KNEE:
-        return light * _SLOPE, slope * _SLOPE
-    root = light**_POWER
-    return _SCALE * root - _OFFSET, slope * _SCALE * _POWER * root / light
+        return slope * _SLOPE
+    # d/dx scale x^p = p (scale x^p) / x, without another power.
+    return slope * _POWER * (shown + _OFFSET) / light
 
 
 @compiled(relaxed=True)
@@ -123,7 +137,7 @@ def _shade_forward(normals, view, albedo, openness, materials, part, lights, srg
             for c in range(3):
                 out[p, c] += lobe * lights[i, 3 + c]
         for c in range(3):
-            out[p, c], _ = _output(out[p, c], srgb)
+            out[p, c] = _display(out[p, c], srgb)
 
 
 @compiled(relaxed=True)
@@ -135,6 +149,7 @@ def _shade_backward(  # type: ignore[no-untyped-def]
     materials,
     part,
     lights,
+    shown,
     srgb,
     start,
     stop,
@@ -183,8 +198,7 @@ def _shade_backward(  # type: ignore[no-untyped-def]
                 total += lights[i, 3 + c] * max(_0, (cosine_i + wrap) * gain)
             shine = shine_r if c == 0 else (shine_g if c == 1 else shine_b)
             light = open_ * around + direct * total
-            _, slope = _output(albedo[p, c] * light + open_ * shine, srgb)
-            g = gradient[p, c] * slope
+            g = gradient[p, c] * _display_slope(albedo[p, c] * light + open_ * shine, shown[p, c], srgb)
             incoming[c] = g
             to_albedo[p, c] = g * light
             g_light = g * albedo[p, c]

@@ -203,10 +203,10 @@ class BatchPainter:
         face = torch.stack(seen, dim=1)  # (M, S)
         same = face[:, :, None] == face[:, None, :]
         earlier = torch.ones(N_SAMPLES, N_SAMPLES, dtype=torch.bool, device=self.device).tril(-1)
-        m, s = torch.nonzero((face >= 0) & ~(same & earlier).any(-1), as_tuple=True)
-        members = same[m, s].float()  # (K, S)
+        m, first = torch.nonzero((face >= 0) & ~(same & earlier).any(-1), as_tuple=True)
+        members = same[m, first].float()  # (K, S)
         count = members.sum(-1)
-        pixel, face = pixel[m], face[m, s]
+        pixel, face = pixel[m], face[m, first]
         place = pixel % (height * width)
         corner = torch.stack([place % width, torch.div(place, width, rounding_mode="floor")], dim=-1)
         return pixel, face, corner + (members @ self.offsets) / count[:, None], count / N_SAMPLES

@@ -12,7 +12,7 @@ from shapes import sphere
 
 from tdmm.face import load_face_model
 from tdmm.motion import DEFAULT_TRANSLATION, default_camera
-from tdmm.render.antialias import antialias, find_crossings, mesh_edges
+from tdmm.render.antialias import Crossings, antialias, find_crossings, find_crossings_torch, mesh_edges
 from tdmm.render.backends import rasterize_numba
 from tdmm.render.camera import Camera
 from tdmm.render.clip import surface_of
@@ -233,6 +233,26 @@ def test_hidden_edges_are_not_blended() -> None:
         small = crossings.start >= 4
         assert bool(small.any()) == (n_sides == 2)
         assert int((~small).sum()) > 40
+
+
+@pytest.mark.parametrize("cull", [True, False])
+def test_compiled_crossings_equal_torch(cull: bool) -> None:
+    vertices, mesh = head()
+    turned = moved(vertices, torch.tensor([0.2, 0.1, 0.1, 0.7]))
+    camera = square_camera(128)
+    xy, depth = project(torch.cat([vertices, turned]), camera)
+    fragments = rasterize_numba(xy, depth, mesh.faces, camera.image_size, cull)
+    arguments = xy, depth, mesh.faces, mesh.edges, fragments.depth
+    compiled, torch_ = find_crossings(*arguments, cull=cull), find_crossings_torch(*arguments, cull=cull)
+
+    def as_set(crossings: Crossings) -> set[tuple[float, ...]]:
+        columns = [getattr(crossings, name).double() for name in Crossings.__dataclass_fields__]
+        return set(map(tuple, torch.stack(columns, dim=1).tolist()))
+
+    found, expected = as_set(compiled), as_set(torch_)
+    assert len(expected) > 500
+    # Where two crossings or depths are equal but for rounding, either may be taken.
+    assert len(found ^ expected) <= 0.005 * len(expected)
 
 
 def test_mesh_edges_of_a_fan() -> None:
