@@ -1,6 +1,7 @@
 """FLAME against an independent slow implementation, and everything that its files may have wrong."""
 
 import pickle
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -10,6 +11,7 @@ from scipy.spatial.transform import Rotation
 
 from tdmm.errors import FaceModelError
 from tdmm.face.flame import EMBEDDING_FILE, load_flame, model_name
+from tdmm.face.pickles import read_pickled_arrays
 
 
 @pytest.fixture(scope="module")
@@ -301,3 +303,28 @@ def test_broken_npz_files(tmp_path):
     np.savez(path, **{**flame_arrays(), "J_regressor": np.array([{}])})
     with pytest.raises(FaceModelError, match="expected an npz file of plain arrays, found Object arrays"):
         load_flame(path)
+
+
+# -- a file by the real chumpy ------------------------------------------------------------------------
+
+
+def test_a_file_that_the_real_chumpy_wrote_in_python_2():
+    """Made by data/make_flame_python2.py, the values of which are repeated here."""
+
+    def ramp(*shape):
+        return ((np.arange(np.prod(shape)) * 37) % 129 - 64).reshape(shape) / 64
+
+    path = Path(__file__).parent / "data" / "flame_python2_chumpy.pkl"
+    found = read_pickled_arrays(
+        path, path.read_bytes(), ("v_template", "shapedirs", "J_regressor", "J", "kintree_table")
+    )
+    np.testing.assert_array_equal(found["v_template"], ramp(3, 3))
+    np.testing.assert_array_equal(found["shapedirs"], ramp(3, 3, 302)[:, :, :301])
+    np.testing.assert_array_equal(found["J_regressor"], np.abs(ramp(5, 3)) * (np.arange(15).reshape(5, 3) % 3 > 0))
+    np.testing.assert_array_equal(found["J"], ramp(5, 3))
+    np.testing.assert_array_equal(found["kintree_table"], [[2**32 - 1, 0, 1, 1, 1], [0, 1, 2, 3, 4]])
+    model = load_flame(path)
+    assert model.expression_names == ("expr_000",)
+    expected = ramp(3, 3) + 0.5 * ramp(3, 3, 302)[:, :, 0] + 2 * ramp(3, 3, 302)[:, :, 300]
+    shown = model.vertices(torch.tensor([0.5]), torch.tensor([[2.0]]))[0]
+    np.testing.assert_allclose(shown, expected, atol=1e-6)
