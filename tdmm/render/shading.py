@@ -2,7 +2,7 @@
 
 All light is linear RGB; directions are unit vectors in camera axes (+x right, +y up, +z towards the viewer).
 n: interpolated vertex normal; v: towards the camera; r = 2 (n.v) n - v, the mirrored view; a: albedo (texture or
-the material's colour); o = 1 - occlusion (1 - baked ambient occlusion). For the lights i with direction l_i, colour
+the material's colour); o = max(0, 1 - occlusion (1 - baked ambient occlusion)). For the lights i with direction l_i, colour
 c_i and specular share s_i, and the materials of `tdmm.render.styles`:
 
     ambient  = o (sky (1 + n_y) / 2 + ground (1 - n_y) / 2)
@@ -163,7 +163,7 @@ def shade_pixels(  # type: ignore[no-untyped-def]
                 gloss_doublings, coat_doublings = int(materials[m, GLOSS_DOUBLINGS]), int(materials[m, COAT_DOUBLINGS])
 
                 openness = b0 * occlusion[i0] + b1 * occlusion[i1] + b2 * occlusion[i2]
-                openness = _1 - materials[m, OCCLUSION] * (_1 - openness)
+                openness = max(_1 - materials[m, OCCLUSION] * (_1 - openness), _0)
                 up, down = openness * (_HALF + _HALF * ny), openness * (_HALF - _HALF * ny)
                 light_r = lights[n_lights, 3] * up + lights[n_lights + 1, 3] * down
                 light_g = lights[n_lights, 4] * up + lights[n_lights + 1, 4] * down

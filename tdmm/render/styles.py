@@ -33,7 +33,7 @@ class Material:
     wrap: how far light creeps past the terminator, for each of RGB; more red than blue looks like skin.
     gloss, gloss_doublings: strength of the broad highlight, and its sharpness: the exponent is 2**doublings.
     coat, coat_doublings: a second, sharper highlight of a wet or clear layer.
-    occlusion: how much of the baked ambient occlusion applies.
+    occlusion: how much of the baked ambient occlusion applies; above 1 inside the mouth, where little light comes.
     opacity: below 1 only for thin parts such as lashes.
     """
 
@@ -68,7 +68,8 @@ class Style:
 
 SKIN_WRAP = (0.42, 0.24, 0.18)
 
-KEY = Light(direction=(-0.45, 0.55, 0.75), colour=(0.72, 0.69, 0.65))
+# The key stands so near the camera that its mirror image in an eye falls on the iris, not under the upper lid.
+KEY = Light(direction=(-0.42, 0.40, 0.82), colour=(0.78, 0.74, 0.69))
 FILL = Light(direction=(0.80, 0.10, 0.60), colour=(0.20, 0.22, 0.26), specular=0.5)
 RIM = Light(direction=(0.75, 0.35, -0.60), colour=(0.42, 0.44, 0.50), specular=0.3)
 
@@ -76,16 +77,16 @@ _SKIN = Material((0.80, 0.61, 0.52), wrap=SKIN_WRAP, gloss=0.035, gloss_doubling
 
 SKIN_MATERIALS = {
     "default": _SKIN,
-    "lips": replace(_SKIN, colour=(0.70, 0.42, 0.40), gloss=0.05, coat=0.10, coat_doublings=5),
+    "lips": replace(_SKIN, colour=(0.70, 0.42, 0.40), gloss=0.05, coat=0.14, coat_doublings=5),
     "brows": Material((0.24, 0.17, 0.13), wrap=(0.3, 0.3, 0.3), occlusion=0.6),
     "lashes": Material((0.09, 0.07, 0.06), textured=False, wrap=(0.5, 0.5, 0.5), occlusion=0.3, opacity=0.55),
-    "sclera": Material((0.88, 0.86, 0.84), wrap=(0.35, 0.30, 0.30), coat=0.9, coat_doublings=7, occlusion=0.8),
-    "iris": Material((0.30, 0.40, 0.42), wrap=(0.30, 0.30, 0.30), coat=1.0, coat_doublings=7, occlusion=0.8),
-    "pupil": Material((0.02, 0.02, 0.02), textured=False, coat=1.0, coat_doublings=7, occlusion=0.8),
+    "sclera": Material((0.88, 0.86, 0.84), wrap=(0.35, 0.30, 0.30), coat=0.5, coat_doublings=6),
+    "iris": Material((0.30, 0.40, 0.42), wrap=(0.30, 0.30, 0.30), coat=1.6, coat_doublings=6, occlusion=0.6),
+    "pupil": Material((0.02, 0.02, 0.02), textured=False, coat=1.6, coat_doublings=6, occlusion=0.6),
     "teeth": Material((0.86, 0.82, 0.74), wrap=(0.3, 0.25, 0.2), coat=0.25, coat_doublings=5),
-    "gums": Material((0.62, 0.30, 0.30), wrap=SKIN_WRAP, coat=0.20, coat_doublings=5),
-    "tongue": Material((0.66, 0.34, 0.34), wrap=SKIN_WRAP, coat=0.15, coat_doublings=4),
-    "mouth": Material((0.30, 0.10, 0.10), wrap=SKIN_WRAP, coat=0.05, coat_doublings=4),
+    "gums": Material((0.62, 0.30, 0.30), wrap=SKIN_WRAP, coat=0.20, coat_doublings=5, occlusion=1.2),
+    "tongue": Material((0.66, 0.34, 0.34), wrap=SKIN_WRAP, coat=0.12, coat_doublings=4, occlusion=1.3),
+    "mouth": Material((0.36, 0.12, 0.11), textured=False, wrap=SKIN_WRAP, occlusion=1.3),
 }
 
 _CLAY = Material((0.60, 0.66, 0.74), textured=False, wrap=(0.10, 0.10, 0.10), gloss=0.06, gloss_doublings=4)
@@ -96,12 +97,12 @@ CLAY_MATERIALS = {
     "brows": replace(_CLAY, colour=(0.50, 0.55, 0.63)),
     "lashes": replace(_CLAY, colour=(0.30, 0.34, 0.40), gloss=0.0, opacity=0.5),
     "sclera": replace(_CLAY, colour=(0.76, 0.80, 0.85), coat=0.35, coat_doublings=6),
-    "iris": replace(_CLAY, colour=(0.34, 0.39, 0.46), coat=0.45, coat_doublings=6),
-    "pupil": replace(_CLAY, colour=(0.16, 0.18, 0.22), coat=0.45, coat_doublings=6),
+    "iris": replace(_CLAY, colour=(0.34, 0.39, 0.46), coat=0.9, coat_doublings=6),
+    "pupil": replace(_CLAY, colour=(0.16, 0.18, 0.22), coat=0.9, coat_doublings=6),
     "teeth": replace(_CLAY, colour=(0.78, 0.81, 0.85)),
-    "gums": replace(_CLAY, colour=(0.46, 0.50, 0.57)),
-    "tongue": replace(_CLAY, colour=(0.50, 0.54, 0.61)),
-    "mouth": replace(_CLAY, colour=(0.30, 0.33, 0.39)),
+    "gums": replace(_CLAY, colour=(0.40, 0.44, 0.51), occlusion=1.2),
+    "tongue": replace(_CLAY, colour=(0.40, 0.44, 0.51), occlusion=1.2),
+    "mouth": replace(_CLAY, colour=(0.26, 0.29, 0.34), occlusion=1.3),
 }
 
 STYLES = {
@@ -117,7 +118,7 @@ STYLES = {
         background=(246, 247, 249),
     ),
     "skin": Style(
-        SKIN_MATERIALS, (KEY, FILL, RIM), sky=(0.34, 0.36, 0.40), ground=(0.17, 0.13, 0.11), background=(58, 62, 70)
+        SKIN_MATERIALS, (KEY, FILL, RIM), sky=(0.31, 0.33, 0.37), ground=(0.15, 0.115, 0.10), background=(58, 62, 70)
     ),
     "wire": Style(
         {"default": replace(_CLAY, colour=(0.87, 0.89, 0.92), gloss=0.0)},

@@ -121,7 +121,7 @@ def base_colour(materials: torch.Tensor, textured: torch.Tensor | None) -> torch
 
 def apply_occlusion(materials: torch.Tensor, occlusion: torch.Tensor) -> torch.Tensor:
     """Openness (N,) from the baked occlusion (N,), of which each material (N, M) takes its share."""
-    return 1 - materials[:, OCCLUSION] * (1 - occlusion)
+    return (1 - materials[:, OCCLUSION] * (1 - occlusion)).clamp(min=0)
 
 
 def sample_texture(texture: torch.Tensor, uv: torch.Tensor) -> torch.Tensor:
