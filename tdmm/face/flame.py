@@ -104,21 +104,24 @@ class FlameModel:
         data = self._buffers.like(expression)
         neutral = blendshapes(data["template"], data["shape_basis"], shape.to(expression))
         posed = blendshapes(neutral, data["expression_basis"], expression)
-        if not (neck_pose is None and jaw_pose is None and eyes_pose is None):
-            rest = torch.zeros(len(expression), 3).to(expression)
-            eyes = torch.cat([rest, rest], -1) if eyes_pose is None else eyes_pose.to(expression)
-            neck, jaw = (rest if pose is None else pose.to(expression) for pose in (neck_pose, jaw_pose))
-            turns = rotvec_to_rotmat(torch.cat([rest, neck, jaw, eyes], -1).reshape(-1, 5, 3))
+        shift = None if translation is None else translation.to(expression)
+        if neck_pose is None and jaw_pose is None and eyes_pose is None:
+            if rotation is not None:
+                posed = posed @ rotvec_to_rotmat(rotation.to(expression)).transpose(-1, -2)
+        else:
+            rest = expression.new_zeros(len(expression), 3)
+            root, neck, jaw = (rest if pose is None else pose.to(rest) for pose in (rotation, neck_pose, jaw_pose))
+            eyes = torch.cat([rest, rest], -1) if eyes_pose is None else eyes_pose.to(rest)
+            turns = rotvec_to_rotmat(torch.cat([root, neck, jaw, eyes], -1).reshape(-1, 5, 3))
             # Pose correctives: one blendshape for each entry of R - I of each joint but the root.
             unlike_rest = turns[:, 1:] - torch.eye(3).to(turns)
             posed = blendshapes(posed, data["pose_basis"], unlike_rest.flatten(1))
             joints = self.rest_joints(shape, expression)
             posed = linear_blend_skinning(posed, data["skin_weights"], turns, joints, PARENTS)
-        if rotation is not None:
-            posed = posed @ rotvec_to_rotmat(rotation.to(expression)).transpose(-1, -2)
-        if translation is not None:
-            posed = posed + translation.to(expression)[:, None]
-        return posed
+            if rotation is not None:  # it turned about the root joint; the origin is what it shall turn about
+                about_origin = (turns[:, 0] @ joints[:, 0, :, None])[..., 0] - joints[:, 0]
+                shift = about_origin if shift is None else shift + about_origin
+        return posed if shift is None else posed + shift[:, None]
 
     def rest_joints(self, shape: torch.Tensor, expression: torch.Tensor) -> torch.Tensor:
         """Joints (T, 5, 3) before posing, metres: root, neck, jaw, left eye, right eye."""
@@ -224,7 +227,7 @@ def _check(path: Path, arrays: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
         "basis": directions.transpose(2, 0, 1),
         "pose_basis": expect("posedirs", (n_vertices, 3, 9 * (len(PARENTS) - 1))).transpose(2, 0, 1),
         "joint_regressor": expect("J_regressor", (len(PARENTS), n_vertices)),
-        "skin_weights": weights,
+        "skin_weights": weights / weights.sum(1, keepdims=True),
     }
     return {
         **{key: np.ascontiguousarray(array, np.float32) for key, array in layout.items()},
