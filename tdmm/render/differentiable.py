@@ -20,11 +20,10 @@ from tdmm.render.backends import choose_rasterizer
 from tdmm.render.camera import Camera
 from tdmm.render.fragments import Rasterizer
 from tdmm.render.interpolation import covered_pixels, interpolate
-from tdmm.render.styles import OPACITY, STYLES, Style, light_table, material_table
+from tdmm.render.styles import COLOUR, OCCLUSION, OPACITY, STYLES, Style, light_table, material_table
 from tdmm.render.surface import Surface
 from tdmm.render.torch_geometry import project, vertex_normals
 from tdmm.render.torch_shading import (
-    apply_occlusion,
     base_colour,
     linear_to_srgb,
     sample_texture,
@@ -124,16 +123,17 @@ def render_differentiable(
         parts.append(colours.expand(batch, -1, -1))
     values = interpolate(vertices, torch.cat(parts, dim=-1), mesh.faces, pixels, intrinsics)
     part = mesh.part_of_face[pixels.face]
-    materials = mesh.materials[part]
     if colours is not None:
         albedo = values[:, 4:7]
     elif texture is not None:
         uv = interpolate(vertices, mesh.uv, mesh.faces, pixels, intrinsics, mesh.uv_faces)
-        albedo = base_colour(materials, sample_texture(texture, uv))
+        albedo = base_colour(mesh.materials[part], sample_texture(texture, uv))
     else:
-        albedo = base_colour(materials, None)
+        albedo = mesh.materials[:, COLOUR : COLOUR + 3][part]
     place = pixels.index % (height * width)
-    centres = torch.stack([place % width, torch.div(place, width, rounding_mode="floor")], dim=-1) + 0.5
+    row = torch.div(place, width, rounding_mode="floor")
+    centres = torch.stack([place - row * width, row], dim=-1) + 0.5
+    share = mesh.materials[:, OCCLUSION][part]
     # Encoded before the silhouettes are blended: the blend is then linear in where a silhouette lies, so that its
     # gradient is that of the integral over the pixels. Blending light and encoding it afterwards would be off by
     # several per cent from one crossing to the next.
@@ -141,7 +141,7 @@ def render_differentiable(
         values[:, :3],
         view_directions(centres.to(vertices.dtype), camera.intrinsics),
         albedo,
-        apply_occlusion(materials, values[:, 3]),
+        (1 - share * (1 - values[:, 3])).clamp(min=0),
         mesh.materials,
         part,
         torch.cat([unit(lights[:, :3]), lights[:, 3:]], dim=-1),

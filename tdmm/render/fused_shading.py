@@ -11,11 +11,13 @@ import torch
 
 from tdmm.render.compiled import compiled
 from tdmm.render.styles import COAT, COAT_DOUBLINGS, GLOSS, GLOSS_DOUBLINGS, SHOULDER, WRAP
-from tdmm.render.threads import for_each, n_threads
+from tdmm.render.threads import for_each, spans
 
 _0, _HALF, _1, _2, _4, _12 = (np.float32(x) for x in (0, 0.5, 1, 2, 4, 12))
 _SHOULDER, _ROOM = np.float32(SHOULDER), np.float32(1 - SHOULDER)
 _TINY = np.float32(1e-6)
+# Fewer are not worth another thread.
+PIXELS_A_THREAD = 4096
 # The power segment of the sRGB curve (IEC 61966-2-1).
 _KNEE, _SLOPE, _SCALE, _OFFSET, _POWER = (np.float32(x) for x in (0.0031308, 12.92, 1.055, 0.055, 1 / 2.4))
 
@@ -40,7 +42,7 @@ class FusedShading(torch.autograd.Function):
             for tensor in (normals, view, albedo, openness, materials, part, lights)
         )
         out = np.empty((len(normals), 3), np.float32)
-        for_each(lambda span: _shade_forward(*arrays, srgb, *span, out), _spans(len(out)))
+        for_each(lambda span: _shade_forward(*arrays, srgb, *span, out), spans(len(out), PIXELS_A_THREAD))
         ctx.arrays, ctx.srgb, ctx.shown = arrays, srgb, out
         return torch.from_numpy(out)
 
@@ -49,25 +51,20 @@ class FusedShading(torch.autograd.Function):
         arrays = ctx.arrays
         incoming = np.ascontiguousarray(gradients[0].detach().numpy())
         normals, albedo, openness = (np.empty_like(arrays[i]) for i in (0, 2, 3))
-        spans = _spans(len(incoming))
-        lights = np.zeros((len(spans), *arrays[6].shape), np.float32)
+        parts = spans(len(incoming), PIXELS_A_THREAD)
+        lights = np.zeros((len(parts), *arrays[6].shape), np.float32)
 
         def add(number: int) -> None:
             _shade_backward(
-                *arrays, ctx.shown, ctx.srgb, *spans[number], incoming, normals, albedo, openness, lights[number]
+                *arrays, ctx.shown, ctx.srgb, *parts[number], incoming, normals, albedo, openness, lights[number]
             )
 
-        for_each(add, range(len(spans)))
+        for_each(add, range(len(parts)))
         wanted = (normals, None, albedo, openness, None, None, lights.sum(0), None)
         return tuple(
             torch.from_numpy(value) if value is not None and needed else None
             for value, needed in zip(wanted, ctx.needs_input_grad, strict=True)
         )
-
-
-def _spans(size: int) -> list[tuple[int, int]]:
-    parts = n_threads()
-    return [(size * i // parts, size * (i + 1) // parts) for i in range(parts)]
 
 
 @compiled(relaxed=True)

@@ -20,7 +20,10 @@ import numpy as np
 import torch
 
 from tdmm.render.compiled import compiled
-from tdmm.render.threads import for_each, n_threads
+from tdmm.render.threads import for_each, spans
+
+# Fewer are not worth another thread and its own copy of the gradients.
+PIXELS_A_THREAD = 8192
 
 
 @dataclass(frozen=True)
@@ -163,17 +166,16 @@ class _Interpolate(torch.autograd.Function):
             pixels.face.numpy(),
             pixels.barycentric.numpy(),
         )
-        n_pixels, n_parts = len(pixels.index), n_threads()
-        vertex_parts = np.zeros((n_parts, *vertices.shape), np.float32)
-        attribute_parts = np.zeros((n_parts, *attributes.shape), np.float32)
+        parts = spans(len(pixels.index), PIXELS_A_THREAD)
+        vertex_parts = np.zeros((len(parts), *vertices.shape), np.float32)
+        attribute_parts = np.zeros((len(parts), *attributes.shape), np.float32)
 
         def add(part: int) -> None:
-            start, stop = n_pixels * part // n_parts, n_pixels * (part + 1) // n_parts
             _interpolate_backward(
-                *arrays, start, stop, wants_vertices, wants_attributes, vertex_parts[part], attribute_parts[part]
+                *arrays, *parts[part], wants_vertices, wants_attributes, vertex_parts[part], attribute_parts[part]
             )
 
-        for_each(add, range(n_parts))
+        for_each(add, range(len(parts)))
         # Always summed in the same order, so that a gradient does not depend on which thread was quicker.
         vertex_gradient, attribute_gradient = vertex_parts.sum(0), attribute_parts.sum(0)
         return (

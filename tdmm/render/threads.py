@@ -30,6 +30,12 @@ def for_each(function: Callable[[Any], Any], items: Iterable[Any]) -> list[Any]:
     return list(_pool(os.getpid()).map(function, items))
 
 
+def spans(size: int, at_least: int = 1) -> list[tuple[int, int]]:
+    """range(size) in equal parts (start, stop), one a core, or fewer so that each holds at_least items."""
+    parts = max(min(n_threads(), size // at_least), 1)
+    return [(size * i // parts, size * (i + 1) // parts) for i in range(parts)]
+
+
 @cache
 def _pool(pid: int) -> ThreadPoolExecutor:  # a forked child must not use its parent's pool
     return ThreadPoolExecutor(n_threads(), thread_name_prefix="tdmm-render")

@@ -103,8 +103,8 @@ def test_gradients_on_cuda_equal_cpu() -> None:
     target = torch.linspace(0, 1, 128)[None, :, None, None]
     gradients = []
     for device in ("cpu", "cuda"):
-        moved = vertices.to(device).requires_grad_()
-        lights = style_lights().to(device).requires_grad_()
+        moved = vertices.detach().clone().to(device).requires_grad_()
+        lights = style_lights().to(device).detach().requires_grad_()
         picture = render_differentiable(moved, mesh.to(device), camera, lights)
         ((picture.image - target.to(device)) ** 2).sum().backward()
         gradients.append((moved.grad.cpu(), lights.grad.cpu()))
