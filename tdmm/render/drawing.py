@@ -65,7 +65,7 @@ class Painter:
             self.surface.occlusion,
             self.surface.uv,
             self._uv_faces,
-            self.surface.texture,
+            self.surface.albedo,
             self._materials,
             self._lights,
             self._mode,
@@ -118,7 +118,7 @@ def draw_picture(  # type: ignore[no-untyped-def]
     """Draw over picture (H, W, 3) uint8.
 
     points (V, 3), occlusion (V,) float32; faces, uv_faces (F, 3) int32, opaque ones first; parts (F,) uint8 rows of
-    materials; uv (U, 2), texture (h, w, 3) linear float32; lights: see `styles.light_table`.
+    materials; uv (U, 2) float32; texture (h, w, 3) uint8 sRGB; lights: see `styles.light_table`.
     """
     height, width = picture.shape[0], picture.shape[1]
     n_vertices = points.shape[0]

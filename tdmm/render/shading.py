@@ -2,8 +2,8 @@
 
 All light is linear RGB; directions are unit vectors in camera axes (+x right, +y up, +z towards the viewer).
 n: interpolated vertex normal; v: towards the camera; r = 2 (n.v) n - v, the mirrored view; a: albedo (texture or
-the material's colour); o = max(0, 1 - occlusion (1 - baked ambient occlusion)). For the lights i with direction l_i, colour
-c_i and specular share s_i, and the materials of `tdmm.render.styles`:
+the material's colour); o = max(0, 1 - occlusion (1 - baked ambient occlusion)). For the lights i with direction l_i,
+colour c_i and specular share s_i, and the materials of `tdmm.render.styles`:
 
     ambient  = o (sky (1 + n_y) / 2 + ground (1 - n_y) / 2)
     diffuse  = (1 + o) / 2 sum_i c_i max(0, (n.l_i + wrap) / (1 + wrap))            wrap for each of RGB
@@ -72,7 +72,8 @@ def shade_pixels(  # type: ignore[no-untyped-def]
     A pixel with a number >= 0 shows the mean of its samples sample_face (N, S), each visible triangle shaded once at
     the middle of its samples (they are used up: set to -1); every other pixel shows face_id at its centre.
     box: first and last row, first and last column. to_ray: inverse intrinsics (3, 3) float32. encode: linear light
-    0..1 in even steps to sRGB bytes; decode: the 256 bytes to linear light. Others: see `tdmm.render.drawing`.
+    0..1 in even steps to sRGB bytes; decode: the 256 bytes to linear light, in which the texture (h, w, 3) uint8 is
+    interpolated. Others: see `tdmm.render.drawing`.
 
     One long body on purpose: numba counts references of every array handed to an inner function, at every pixel,
     which took two thirds of the time.
@@ -143,12 +144,12 @@ def shade_pixels(  # type: ignore[no-untyped-def]
                     right, below = min(left + 1, texture_width - 1), min(above + 1, texture_height - 1)
                     u, v = u - np.float32(left), v - np.float32(above)
                     t00, t01, t10, t11 = (_1 - u) * (_1 - v), u * (_1 - v), (_1 - u) * v, u * v
-                    red = t00 * texture[above, left, 0] + t01 * texture[above, right, 0]
-                    red += t10 * texture[below, left, 0] + t11 * texture[below, right, 0]
-                    green = t00 * texture[above, left, 1] + t01 * texture[above, right, 1]
-                    green += t10 * texture[below, left, 1] + t11 * texture[below, right, 1]
-                    blue = t00 * texture[above, left, 2] + t01 * texture[above, right, 2]
-                    blue += t10 * texture[below, left, 2] + t11 * texture[below, right, 2]
+                    red = t00 * decode[texture[above, left, 0]] + t01 * decode[texture[above, right, 0]]
+                    red += t10 * decode[texture[below, left, 0]] + t11 * decode[texture[below, right, 0]]
+                    green = t00 * decode[texture[above, left, 1]] + t01 * decode[texture[above, right, 1]]
+                    green += t10 * decode[texture[below, left, 1]] + t11 * decode[texture[below, right, 1]]
+                    blue = t00 * decode[texture[above, left, 2]] + t01 * decode[texture[above, right, 2]]
+                    blue += t10 * decode[texture[below, left, 2]] + t11 * decode[texture[below, right, 2]]
                 else:
                     red, green, blue = materials[m, COLOUR], materials[m, COLOUR + 1], materials[m, COLOUR + 2]
 

@@ -16,7 +16,7 @@ class Surface:
 
     matrix: (V, v) from the face model's v vertices, None if they are drawn as they are.
     faces, uv_faces: (F, 3) int32. part_of_face: (F,) uint8 rows of part_names. occlusion: (V,) float32, 1 is open.
-    uv: (U, 2) float32. texture: (h, w, 3) float32 linear; 1 x 1 without one.
+    uv: (U, 2) float32. albedo: (h, w, 3) uint8 sRGB texture, row 0 at v = 1; 1 x 1 without one.
     """
 
     matrix: SparseRows | None
@@ -26,11 +26,16 @@ class Surface:
     occlusion: np.ndarray
     uv: np.ndarray
     uv_faces: np.ndarray
-    texture: np.ndarray
+    albedo: np.ndarray
 
     @property
     def has_texture(self) -> bool:
-        return self.texture.shape[:2] != (1, 1)
+        return self.albedo.shape[:2] != (1, 1)
+
+    @property
+    def texture(self) -> np.ndarray:
+        """The albedo (h, w, 3) as linear light, float32."""
+        return srgb_to_linear(np.arange(256) / 255).astype(np.float32)[self.albedo]
 
     def refine(self, vertices: np.ndarray) -> np.ndarray:
         """Drawn vertices (V, 3) float32 from the face model's (v, 3)."""
@@ -63,9 +68,8 @@ def prepare_surface(
     occlusion = np.ones(n_vertices, np.float32) if ambient_occlusion is None else np.asarray(ambient_occlusion)
     if uv is None or uv_faces is None:
         uv, uv_faces, albedo = np.zeros((1, 2), np.float32), np.zeros_like(faces), None
-    texture = np.ones((1, 1, 3), np.float32)
-    if albedo is not None:
-        texture = srgb_to_linear(np.arange(256) / 255).astype(np.float32)[albedo]
+    if albedo is None:
+        albedo = np.full((1, 1, 3), 255, np.uint8)
     matrix = None
     if subdivide:
         uv, uv_faces = midpoint_subdivision(uv, uv_faces) if len(uv) > 1 else (uv, np.repeat(uv_faces, 4, axis=0))
@@ -80,5 +84,5 @@ def prepare_surface(
         np.ascontiguousarray(occlusion, np.float32),
         np.ascontiguousarray(uv, np.float32),
         np.ascontiguousarray(uv_faces, np.int32),
-        np.ascontiguousarray(texture),
+        np.ascontiguousarray(albedo, np.uint8),
     )
