@@ -21,14 +21,23 @@ def load_face_model(name_or_path: str | Path = BUILTIN, *, cache: Path | None = 
 
     `builtin` (or its full name `tdmm-head-1`): the head that comes with tdmm.
     A file `.pkl` or `.npz`: FLAME. A folder with `generic_neutral_mesh.obj`, or one above it: ICT-FaceKit.
-    `cache`: a folder in which models that take seconds to parse (ICT-FaceKit) are kept parsed; None keeps nothing.
+    `cache`: a folder that keeps what takes long to make from a user's model: parsed files of ICT-FaceKit, and the
+    landmark embedding that `tdmm.face.cache.keep_embedding` was given for this very model. None: nothing is kept.
     Raises `FaceModelError` that says what was found instead.
     """
     if str(name_or_path) in _BUILTIN_NAMES:
         from tdmm.face.builtin import load_builtin_head
 
         return load_builtin_head()
-    path = Path(name_or_path).expanduser()
+    model = _load_from(Path(name_or_path).expanduser(), cache)
+    if model.landmark_embedding is None and cache is not None:
+        from tdmm.face.cache import kept_embedding
+
+        model.landmark_embedding = kept_embedding(model, cache)
+    return model
+
+
+def _load_from(path: Path, cache: Path | None) -> FaceModel:
     if path.is_dir():
         from tdmm.face.ict import find_ict_folder, load_ict
 
@@ -40,8 +49,7 @@ def load_face_model(name_or_path: str | Path = BUILTIN, *, cache: Path | None = 
         return load_ict(folder, cache)
     if not path.exists():
         raise FaceModelError(
-            f"{name_or_path}: there is no such face model; give `{BUILTIN}`, a FLAME file (.pkl, .npz) or a folder of "
-            "ICT-FaceKit"
+            f"{path}: there is no such face model; give `{BUILTIN}`, a FLAME file (.pkl, .npz) or an ICT-FaceKit folder"
         )
     if path.suffix.lower() not in (".pkl", ".npz"):
         raise FaceModelError(f"{path}: is no face model; expected FLAME (.pkl or .npz) or a folder of ICT-FaceKit")

@@ -8,8 +8,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
-import zipfile
 from pathlib import Path
 
 import numpy as np
@@ -17,6 +15,7 @@ import torch
 from roma import rotvec_to_rotmat
 
 from tdmm.errors import FaceModelError
+from tdmm.face.cache import keep_arrays, kept_arrays
 from tdmm.face.data import Buffers, check_coefficients, fingerprint, read_bytes
 from tdmm.face.flame import embedded_landmarks
 from tdmm.face.linear import blendshapes
@@ -81,13 +80,11 @@ def load_ict(path: str | Path, cache: Path | None = None) -> IctModel:
     if cache is None:
         return IctModel(_parse(folder, identities, expressions))
     files = [NEUTRAL_FILE, *identities, *expressions.values()]
-    kept = cache / f"{NAME}-{_stamp(folder, files)}.npz"
-    try:
-        with np.load(kept, allow_pickle=False) as archive:
-            return IctModel({key: archive[key] for key in archive.files})
-    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):  # not there, or cut short: parse
+    place = cache / f"{NAME}-{_stamp(folder, files)}.npz"
+    arrays = kept_arrays(place)
+    if arrays is None:
         arrays = _parse(folder, identities, expressions)
-    _keep(kept, arrays)
+        keep_arrays(place, arrays)
     return IctModel(arrays)
 
 
@@ -258,17 +255,3 @@ def _stamp(folder: Path, names: list[str]) -> str:
     found = [(name, (folder / name).stat()) for name in names]
     text = repr([str(folder.resolve()), *((name, stat.st_size, stat.st_mtime_ns) for name, stat in found)])
     return hashlib.sha256(text.encode()).hexdigest()[:16]
-
-
-def _keep(path: Path, arrays: dict[str, np.ndarray]) -> None:
-    """Best effort: a cache that cannot be written costs time, not the result."""
-    beside = path.with_name(f".{os.getpid()}-{path.name}")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        try:
-            np.savez(beside, **arrays)  # type: ignore[arg-type]
-            os.replace(beside, path)
-        finally:
-            beside.unlink(missing_ok=True)
-    except OSError:
-        pass

@@ -60,6 +60,8 @@ class FaceModel(Protocol):
     Axes: T frames, V vertices, F triangles, E expressions, S identity coefficients, L landmarks.
     """
 
+    landmark_embedding: LandmarkEmbedding | None  # None: not known yet, derive it (tdmm.fit) and set it
+
     @property
     def name(self) -> str: ...  # e.g. tdmm-head-1, flame-2023
 
@@ -80,9 +82,6 @@ class FaceModel(Protocol):
 
     @property
     def appearance(self) -> Appearance: ...
-
-    @property
-    def landmark_embedding(self) -> LandmarkEmbedding | None: ...  # None: not known yet, derive it (tdmm.fit)
 
     @property
     def n_vertices(self) -> int: ...

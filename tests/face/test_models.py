@@ -11,6 +11,7 @@ from roma import rotmat_to_rotvec, rotvec_to_rotmat
 from tdmm.errors import FaceModelError
 from tdmm.face import load_face_model
 from tdmm.face.builtin import read_head_data
+from tdmm.face.cache import keep_embedding
 from tdmm.face.model import FaceModel, LandmarkEmbedding
 
 DOUBLE = torch.float64
@@ -209,6 +210,31 @@ def test_landmarks_follow_their_triangles(model):
     corners = vertices[:, last]
     torch.testing.assert_close(points[:, 2], 0.25 * corners[:, 0] + 0.25 * corners[:, 1] + 0.5 * corners[:, 2])
     assert points[:, 1].isnan().all()
+
+
+def test_a_derived_embedding_is_kept_for_this_very_model(tmp_path, flame_path, ict_path):
+    embedding = LandmarkEmbedding(
+        face=np.array([3, -1]), barycentric=np.float32([[0.2, 0.3, 0.5], [1, 0, 0]]), sigma=np.float32([0.001, np.inf])
+    )
+    for path, other in ((flame_path, ict_path), (ict_path, flame_path)):
+        cache = tmp_path / path.name
+        model = load_face_model(path, cache=cache)
+        assert model.landmark_embedding is None
+        keep_embedding(model, cache)  # nothing to keep yet
+        assert load_face_model(path, cache=cache).landmark_embedding is None
+        model.landmark_embedding = embedding
+        keep_embedding(model, cache)
+        found = load_face_model(path, cache=cache).landmark_embedding
+        assert found.scheme == "mediapipe478"
+        for name in ("face", "barycentric", "sigma"):
+            np.testing.assert_array_equal(getattr(found, name), getattr(embedding, name))
+            assert getattr(found, name).dtype == getattr(embedding, name).dtype
+        assert load_face_model(path).landmark_embedding is None
+        assert load_face_model(other, cache=cache).landmark_embedding is None
+        # A damaged one is as good as none.
+        (kept,) = cache.glob("landmarks-*.npz")
+        kept.write_bytes(kept.read_bytes()[:60])
+        assert load_face_model(path, cache=cache).landmark_embedding is None
 
 
 # -- loading ------------------------------------------------------------------------------------------
