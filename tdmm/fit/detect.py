@@ -10,6 +10,7 @@ from PIL import Image
 
 from tdmm.errors import MissingPartError
 from tdmm.fit.quiet import without_chatter
+from tdmm.fit.scheme import LEFT_OUTER_EYE, RIGHT_OUTER_EYE
 
 # Larger pictures are reduced by a whole factor before faces are looked for (the detectors see 128 or 192 pixels).
 LONGEST_SIDE = 1920
@@ -17,9 +18,8 @@ LONGEST_SIDE = 1920
 REGION_SIDE = 384
 # No detector finds a face in fewer pixels.
 SHORTEST_SIDE = 16
-# A region's side in lengths of the face's box, and the points that give its angle: mediapipe's own choice.
+# A region's side in lengths of the face's box: mediapipe's own choice.
 ROOM_AROUND_FACE = 1.5
-RIGHT_OUTER_EYE, LEFT_OUTER_EYE = 33, 263
 SYSTEM_LIBRARIES = "apt-get install libgl1 libglib2.0-0"
 
 # FaceMesh without its own tracking loop: a picture and a region in, landmarks and a score out.

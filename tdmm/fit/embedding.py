@@ -13,22 +13,19 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from scipy.sparse import coo_matrix
-from scipy.sparse.csgraph import connected_components
 
 from tdmm.errors import FaceModelError
 from tdmm.face.model import FaceModel, LandmarkEmbedding
 from tdmm.fit.controls import Controls, controls_of
 from tdmm.fit.detect import Detector, open_detector
+from tdmm.fit.scheme import IRISES, N_FACE_POINTS
+from tdmm.fit.topology import pieces
 from tdmm.motion import default_camera
 from tdmm.render.camera import Camera
 from tdmm.render.clip import surface_of
 from tdmm.render.drawing import Painter
 from tdmm.render.styles import STYLES
 
-# Points of the face mesh proper; after them come the centre and four ring points of each iris.
-N_FACE_POINTS = 468
-IRISES = (np.arange(468, 473), np.arange(473, 478))
 # A human iris (Rüfer et al., Cornea 2005: 11.7 mm across), where the model does not draw one of its own.
 IRIS_RADIUS = 0.00585
 # Metres beyond which a miss of the detector counts hardly more: larger than a lid's way from open to closed.
@@ -172,9 +169,7 @@ def skin_and_eyeballs(model: FaceModel) -> tuple[np.ndarray, list[np.ndarray]]:
     The skin is the piece with most vertices. The eyeballs are the two mirrored pieces of the others that fill a sphere
     best; a shell around them (a cornea, an occluder) is of the same kind, and the one further out is taken.
     """
-    faces, n_vertices = model.faces, model.n_vertices
-    edges = coo_matrix((np.ones(faces.size), (faces.ravel(), np.roll(faces, 1, axis=1).ravel())), (n_vertices,) * 2)
-    _, piece = connected_components(edges, directed=False)
+    piece = pieces(model.faces, model.n_vertices)
     sizes = np.bincount(piece)
     skin = np.flatnonzero(piece == sizes.argmax())
     with torch.inference_mode():

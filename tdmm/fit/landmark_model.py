@@ -7,7 +7,7 @@ solver renews from the model itself (`correction`) until it no longer changes.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -16,11 +16,14 @@ from roma import rotvec_to_rotmat
 from tdmm.errors import FaceModelError
 from tdmm.face.model import FaceModel
 from tdmm.fit.controls import Controls, controls_of
+from tdmm.fit.topology import pieces
 
+# How much farther: teeth and lashes move like the skin beside them.
+UNSEEN = 2.0
 # Steps of the finite differences: blendshapes are linear, angles need a small one.
 LINEAR_STEP, ANGLE_STEP = 1.0, 1e-2
 # Parts of a landmark's sigma by which the linear model may miss the face model at random parameters.
-EXACT_WITHIN = 0.2
+EXACT_WITHIN = 0.5
 
 
 @dataclass(frozen=True)
@@ -65,7 +68,7 @@ def landmark_model_of(model: FaceModel, n_shape: int) -> LandmarkModel:
     if embedding is None:
         raise FaceModelError(f"{model.name} has no landmark embedding; derive it with tdmm.fit.embedding")
     index = np.flatnonzero((embedding.face >= 0) & np.isfinite(embedding.sigma))
-    controls = controls_of(model)
+    controls = _without_unseen(model, controls_of(model), index)
     n_shape = min(n_shape, model.n_shape)
     none = torch.zeros(n_shape)
 
@@ -99,9 +102,26 @@ def landmark_model_of(model: FaceModel, n_shape: int) -> LandmarkModel:
     shape = torch.randn(n_shape, generator=random)
     lower, upper = torch.as_tensor(controls.lower), torch.as_tensor(controls.upper)
     values = lower + (upper - lower) * torch.rand(4, len(controls), generator=random)
-    rotvec = 0.5 * torch.randn(4, 3, generator=random)
+    rotvec = 0.3 * torch.randn(4, 3, generator=random)
     miss = reduced.correction(shape, values, rotvec_to_rotmat(rotvec), rotvec).norm(dim=-1)
     return LandmarkModel(**{**reduced.__dict__, "linear": bool((miss < EXACT_WITHIN * reduced.sigma).all())})
+
+
+def _without_unseen(model: FaceModel, controls: Controls, index: np.ndarray) -> Controls:
+    """Hold at rest what moves pieces of the mesh without landmarks much farther than those with some.
+
+    Else a tongue, which no landmark sees, is put out to explain the last tenth of a lip.
+    """
+    embedding = model.landmark_embedding
+    assert embedding is not None
+    piece = pieces(model.faces, model.n_vertices)
+    seen = np.isin(piece, piece[model.faces[embedding.face[index]]])
+    with torch.no_grad():
+        values = torch.cat([torch.zeros(1, len(controls)), torch.eye(len(controls))])
+        vertices = model.vertices(torch.zeros(0), values @ torch.as_tensor(controls.to_expression)).numpy()
+    motion = np.linalg.norm(vertices[1:] - vertices[:1], axis=2)
+    unseen = motion[:, ~seen].max(1, initial=0) > UNSEEN * motion[:, seen].max(1)
+    return replace(controls, lower=np.where(unseen, 0, controls.lower), upper=np.where(unseen, 0, controls.upper))
 
 
 def _landmarks(

@@ -6,7 +6,7 @@ import numpy as np
 import torch
 
 from tdmm.face.model import FaceModel
-from tdmm.fit.detect import LEFT_OUTER_EYE, RIGHT_OUTER_EYE
+from tdmm.fit.scheme import LEFT_OUTER_EYE, RIGHT_OUTER_EYE
 from tdmm.motion import FaceMotion
 
 

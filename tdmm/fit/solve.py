@@ -42,23 +42,43 @@ class SolverOptions:
     smoothness: weight of the changes.
     """
 
-    n_shape: int = 60
+    n_shape: int = 100
     focal: float | None = None
     focal_mean: float = 1.6
     focal_sigma: float = 0.35
-    key_frames: int = 48
+    key_frames: int = 32
     shared_iterations: int = 10
-    offset_rounds: int = 3
+    offset_rounds: int = 2
     frame_iterations: int = 10
     noise: float = 5e-4
-    independence: float = 0.1
+    independence: float = 1.0
     outlier: float = 5.0
-    offset_sigma: float = 1e-3
-    sparsity: float = 0.5
+    offset_sigma: float = 3e-4
+    sparsity: float = 0.3
     looseness: float = 1.0
     change: float = 0.05
-    smoothness: float = 0.02
+    smoothness: float = 0.1
     block: int = 256
+
+
+@dataclass
+class Seen:
+    """Landmarks of T frames: xy (T, L, 2) picture units, visible (T, L) in 0..1, and scale (T,), picture units
+    per metre at the head.
+
+    The scale that turns a miss into metres is a first estimate and stays as it is: if it were the fitted one, a head
+    held close to the camera would make every miss small.
+    """
+
+    xy: torch.Tensor
+    visible: torch.Tensor
+    scale: torch.Tensor
+
+    def __getitem__(self, frames: slice | torch.Tensor) -> Seen:
+        return Seen(self.xy[frames], self.visible[frames], self.scale[frames])
+
+    def __len__(self) -> int:
+        return len(self.xy)
 
 
 @dataclass
@@ -82,21 +102,37 @@ class Solution:
 
 def solve(
     xy: torch.Tensor,
+    visible: torch.Tensor,
     seconds: torch.Tensor,
     model: LandmarkModel,
     options: SolverOptions,
     progress: Progress | None = None,
 ) -> Solution:
-    """Fit all frames. xy: (T, L, 2) picture units (see projection). seconds: (T,) increasing."""
+    """Fit all frames.
+
+    xy: (T, L, 2) picture units (see projection). visible: (T, L) in 0..1, how far each was seen rather than guessed.
+    seconds: (T,) increasing.
+    """
     solver = Solver(model, options)
     pose, controls = solver.start(xy)
-    total = options.shared_iterations * (1 + options.offset_rounds) + options.frame_iterations
+    seen = Seen(xy, visible, pose.log_scale.exp())
+    total = sum(rounds(options)) + options.frame_iterations
     report = (lambda done: progress(done, total)) if progress is not None else (lambda done: None)
     keys = key_frames(pose, xy, options.key_frames)
-    shared, _, key_controls = solver.fit_shared(xy[keys], pose[keys], controls[keys], report)
+    shared, _, key_controls = solver.fit_shared(seen[keys], pose[keys], controls[keys], report)
     # Every frame starts from the nearest key frame's expression and its own pose.
     nearest = (seconds[:, None] - seconds[keys][None]).abs().argmin(1)
-    return solver.fit_frames(xy, seconds, pose, key_controls[nearest].clone(), shared, report)
+    return solver.fit_frames(seen, seconds, pose, key_controls[nearest].clone(), shared, report)
+
+
+def rounds(options: SolverOptions) -> list[int]:
+    """Steps of stage 1 before the first offset, and after each."""
+    return [options.shared_iterations] + [max(options.shared_iterations // 2, 1)] * options.offset_rounds
+
+
+def widening(iteration: int) -> float:
+    """By how much the loss is wider at first, when a wide open mouth is still far from the resting face."""
+    return max(1.0, 4.0 * 0.6**iteration)
 
 
 def key_frames(pose: Pose, xy: torch.Tensor, count: int) -> torch.Tensor:
@@ -148,11 +184,13 @@ class Solver:
             points = points + self.model.correction(shared.shape, controls, pose.rotation, rotvec)
         return points
 
-    def weights(self, residual: torch.Tensor, pose: Pose) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    def weights(
+        self, residual: torch.Tensor, seen: Seen, wider: float = 1.0
+    ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
         """Weight (T, L) of each residual (T, L, 2), the loss (T,), and the inlier weight (T, L) in 0..1."""
-        precision = 1 / (self.sigma * pose.log_scale.exp()[:, None]) ** 2
+        precision = seen.visible / (self.sigma * seen.scale[:, None]) ** 2
         square = residual.square().sum(-1) * precision
-        bound = self.options.outlier**2
+        bound = (wider * self.options.outlier) ** 2
         inlier = (bound / (bound + square)) ** 2
         loss = 0.5 * (bound * square / (bound + square)).sum(1)
         return self.options.independence * precision * inlier, self.options.independence * loss, inlier
@@ -174,30 +212,30 @@ class Solver:
     # -- stage 1 -----------------------------------------------------------------------------------
 
     def fit_shared(
-        self, xy: torch.Tensor, pose: Pose, controls: torch.Tensor, report: Callable[[int], None]
+        self, seen: Seen, pose: Pose, controls: torch.Tensor, report: Callable[[int], None]
     ) -> tuple[Shared, Pose, torch.Tensor]:
         """Identity, focal length and offset from key frames; also their pose and controls."""
         options = self.options
         focal = options.focal if options.focal is not None else options.focal_mean
         shared = Shared(torch.zeros(self.n_shape), torch.tensor(float(focal)).log(), torch.zeros_like(self.model.base))
         basis = BasisProducts(torch.cat([self.model.control_basis, self.model.shape_basis]))
-        done = 0
-        for number in range(1 + options.offset_rounds):
-            damping, best = 1e-3, None
-            for _ in range(options.shared_iterations if number == 0 else max(options.shared_iterations // 2, 1)):
-                pose, controls, shared, damping, best = self._shared_step(
-                    xy, pose, controls, shared, basis, damping, best
+        done, damping = 0, 1e-3
+        for number, steps in enumerate(rounds(options)):
+            if number > 0:
+                shared = replace(shared, offset=self._offset(seen, pose, controls, shared))
+            for _ in range(steps):
+                pose, controls, shared, damping = self._shared_step(
+                    seen, pose, controls, shared, basis, damping, widening(done)
                 )
                 done += 1
                 report(done)
-            if number < options.offset_rounds:
-                shared = replace(shared, offset=self._offset(xy, pose, controls, shared))
         return shared, pose, controls
 
-    def _shared_cost(self, xy: torch.Tensor, pose: Pose, controls: torch.Tensor, shared: Shared) -> float:
-        residual = xy - project(self.points(shared, controls, pose), pose, shared.log_focal)
-        loss = self.weights(residual, pose)[1] + self.control_prior(controls)
-        return float(loss.sum()) + self._trust(len(xy)) * float(self._shared_prior(shared))
+    def _shared_cost(
+        self, seen: Seen, residual: torch.Tensor, controls: torch.Tensor, shared: Shared, wider: float
+    ) -> float:
+        loss = self.weights(residual, seen, wider)[1] + self.control_prior(controls)
+        return float(loss.sum()) + self._trust(len(seen)) * float(self._shared_prior(shared))
 
     def _trust(self, n_frames: int) -> float:
         """Frames of one clip err alike: more than a few do not outvote the prior of the identity any further."""
@@ -214,19 +252,19 @@ class Solver:
 
     def _shared_step(
         self,
-        xy: torch.Tensor,
+        seen: Seen,
         pose: Pose,
         controls: torch.Tensor,
         shared: Shared,
         basis: BasisProducts,
         damping: float,
-        best: float | None,
-    ) -> tuple[Pose, torch.Tensor, Shared, float, float]:
+        wider: float,
+    ) -> tuple[Pose, torch.Tensor, Shared, float]:
         """One Levenberg-Marquardt step; a step that would raise the cost is not taken and the damping grows."""
-        n_frames, n_local = len(xy), POSE + self.n_controls
+        n_frames, n_local = len(seen), POSE + self.n_controls
         linear = linearise(self.points(shared, controls, pose), pose, shared.log_focal)
-        residual = xy - linear.xy
-        weight = self.weights(residual, pose)[0]
+        residual = seen.xy - linear.xy
+        weight = self.weights(residual, seen, wider)[0]
         matrix, vector = normal_equations(linear, residual, weight, basis, with_focal=True)
         # Columns: pose, focal, controls, shape -> local (pose, controls), common (focal, shape).
         local = torch.cat([torch.arange(POSE), POSE + 1 + torch.arange(self.n_controls)])
@@ -247,8 +285,6 @@ class Solver:
             c[0, 0] = 1.0
         frozen = torch.zeros(n_frames, n_local, dtype=torch.bool)
         frozen[:, POSE:] = self.frozen(controls, u[:, POSE:])
-        if best is None:
-            best = self._shared_cost(xy, pose, controls, shared)
         factor = Factor(a, frozen, torch.full((n_frames,), damping))
         eliminated = factor.solve(torch.cat([b, u[..., None]], dim=2))
         reduced = c - torch.einsum("tnk,tnm->km", b.double(), eliminated[..., :-1].double())
@@ -261,33 +297,34 @@ class Solver:
         new_shared = replace(
             shared, log_focal=shared.log_focal + step[0].clamp(-0.3, 0.3), shape=shared.shape + step[1:]
         )
-        cost = self._shared_cost(xy, new_pose, new_controls, new_shared)
-        if cost <= best * (1 + 1e-6):
-            return new_pose, new_controls, new_shared, max(damping * 0.3, 1e-5), cost
-        return pose, controls, shared, min(damping * 10, 1e3), best
+        before = self._shared_cost(seen, residual, controls, shared, wider)
+        missed = seen.xy - project(self.points(new_shared, new_controls, new_pose), new_pose, new_shared.log_focal)
+        if self._shared_cost(seen, missed, new_controls, new_shared, wider) <= before:
+            return new_pose, new_controls, new_shared, max(damping * 0.3, 1e-5)
+        return pose, controls, shared, min(damping * 10, 1e3)
 
-    def _offset(self, xy: torch.Tensor, pose: Pose, controls: torch.Tensor, shared: Shared) -> torch.Tensor:
+    def _offset(self, seen: Seen, pose: Pose, controls: torch.Tensor, shared: Shared) -> torch.Tensor:
         """The offset (L, 3) of each landmark that explains what is left in all key frames, against its prior.
 
         A person's lids, lips and brows at rest differ from every identity of the model, and the detector has its own
         idea of where a point lies; without this, expressions would pay for both.
         """
         linear = linearise(self.points(shared, controls, pose), pose, shared.log_focal)
-        residual = xy - linear.xy
-        weight = self.weights(residual, pose)[0]
+        residual = seen.xy - linear.xy
+        weight = self.weights(residual, seen)[0]
         # Around the present offset: residual + by_point . offset is what the whole offset has to explain.
         wanted = residual + (linear.by_point @ shared.offset[..., None])[..., 0]
         weighted = linear.by_point * weight[..., None, None]
         matrix = torch.einsum("tlij,tlik->ljk", weighted, linear.by_point)
         vector = torch.einsum("tlij,tli->lj", weighted, wanted)
-        prior = self._trust(len(xy)) * self.options.independence / self.options.offset_sigma**2
+        prior = self._trust(len(seen)) * self.options.independence / self.options.offset_sigma**2
         return torch.linalg.solve(matrix + prior * torch.eye(3), vector)
 
     # -- stage 2 -----------------------------------------------------------------------------------
 
     def fit_frames(
         self,
-        xy: torch.Tensor,
+        seen: Seen,
         seconds: torch.Tensor,
         pose: Pose,
         controls: torch.Tensor,
@@ -296,14 +333,16 @@ class Solver:
     ) -> Solution:
         """Pose and controls of every frame for a known identity, focal length and offset."""
         options = self.options
-        n_frames = len(xy)
+        n_frames = len(seen)
         basis = BasisProducts(self.model.control_basis)
-        inlier = torch.ones(xy.shape[:2])
-        begun = options.shared_iterations + options.offset_rounds * max(options.shared_iterations // 2, 1)
+        inlier = torch.ones(seen.xy.shape[:2])
+        begun = sum(rounds(options))
         for iteration in range(options.frame_iterations):
             pull, stiffness = self._smoothness(controls, seconds)
             updated = [
-                self._frame_step(xy[at], pose[at], controls[at], shared, basis, pull[at], stiffness[at])
+                self._frame_step(
+                    seen[at], pose[at], controls[at], shared, basis, pull[at], stiffness[at], widening(iteration)
+                )
                 for at in (slice(i, i + options.block) for i in range(0, n_frames, options.block))
             ]
             pose = Pose(*(torch.cat([getattr(u[0], f) for u in updated]) for f in ("rotation", "place", "log_scale")))
@@ -328,28 +367,29 @@ class Solver:
         return pull, stiffness
 
     def _control_range(self) -> torch.Tensor:
-        return torch.maximum(self.upper, -self.lower)
+        return torch.maximum(self.upper, -self.lower).clamp(min=1e-3)
 
     def _frame_step(
         self,
-        xy: torch.Tensor,
+        seen: Seen,
         pose: Pose,
         controls: torch.Tensor,
         shared: Shared,
         basis: BasisProducts,
         pull: torch.Tensor,
         stiffness: torch.Tensor,
+        wider: float,
     ) -> tuple[Pose, torch.Tensor, torch.Tensor]:
         """One Gauss-Newton step of all frames of a block; the bounds are kept by holding what would cross them."""
         linear = linearise(self.points(shared, controls, pose), pose, shared.log_focal)
-        residual = xy - linear.xy
-        weight, _, inlier = self.weights(residual, pose)
+        residual = seen.xy - linear.xy
+        weight, _, inlier = self.weights(residual, seen, wider)
         matrix, vector = normal_equations(linear, residual, weight, basis, with_focal=False)
         matrix.diagonal(dim1=1, dim2=2)[:, POSE:] += 1 / self.spread**2 + stiffness
         vector[:, POSE:] += pull - controls / self.spread**2 - self.sparsity
         frozen = torch.zeros(vector.shape, dtype=torch.bool)
         frozen[:, POSE:] = self.frozen(controls, vector[:, POSE:])
-        step = Factor(matrix, frozen, torch.full((len(xy),), DAMPING)).solve(vector[..., None])[..., 0]
+        step = Factor(matrix, frozen, torch.full((len(seen),), DAMPING)).solve(vector[..., None])[..., 0]
         # A turn of more than half a radian at once is a frame gone astray.
         step[:, :3] *= 0.5 / step[:, :3].norm(dim=1, keepdim=True).clamp(min=0.5)
         new_pose = pose.moved(step[:, :POSE])

@@ -20,6 +20,7 @@ from tdmm.fit.detect import Detector, DetectorOptions, open_detector
 from tdmm.fit.landmark_model import LandmarkModel, landmark_model_of
 from tdmm.fit.measure import reprojection
 from tdmm.fit.observe import Observations, Progress, observe
+from tdmm.fit.scheme import visibility
 from tdmm.fit.solve import Solution, SolverOptions, solve
 from tdmm.io.video import VideoReader
 from tdmm.motion import FaceMotion
@@ -104,6 +105,7 @@ def fit_landmarks(
     with torch.inference_mode():
         solution = solve(
             torch.as_tensor(xy, dtype=torch.float32),
+            torch.as_tensor(visibility(observations.points[seen])[:, reduced.index]),
             torch.as_tensor(observations.timestamps[seen]),
             reduced,
             solver,
