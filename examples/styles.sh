@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# One motion in every style, as stills, and once around as a gif.
+# One motion in every style, as stills.
 # Usage: styles.sh [MOTION.npz [OUT_FOLDER]]
 set -euo pipefail
 motion=${1:-out/motion.npz}
@@ -8,4 +8,3 @@ mkdir -p "$out"
 for style in skin clay wire normals; do
     tdmm render "$motion" --style "$style" --view three-quarter -o "$out/$style.png" --force
 done
-tdmm render "$motion" --style clay --view turntable --size 256 -o "$out/turntable.gif" --force

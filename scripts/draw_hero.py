@@ -1,6 +1,7 @@
 """Draw docs/images/hero.png: a photograph, the fitted head over it, and the head alone, twice.
 
-Usage: python scripts/draw_hero.py. Needs the extra `test` (scikit-image holds the photograph: Eileen Collins, NASA, public domain).
+Usage: python scripts/draw_hero.py. Needs the extra `test`: scikit-image holds the photograph (Eileen Collins, by NASA,
+public domain).
 """
 
 from __future__ import annotations

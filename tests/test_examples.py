@@ -95,7 +95,6 @@ def test_example_styles(tmp_path):
     run(ROOT / "examples" / "styles.sh", "motion.npz", ".", folder=tmp_path)
     stills = {name: (tmp_path / f"{name}.png").read_bytes() for name in ("skin", "clay", "wire", "normals")}
     assert len(set(stills.values())) == 4
-    assert frame_count(tmp_path / "turntable.gif") == 2
 
 
 # -- the README ----------------------------------------------------------------------------------------
