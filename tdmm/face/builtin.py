@@ -11,11 +11,10 @@ from importlib.resources import files
 
 import numpy as np
 import torch
-from roma import rotvec_to_rotmat
 
 from tdmm.errors import FaceModelError
 from tdmm.face.data import Buffers, check_coefficients
-from tdmm.face.linear import points_on_triangles
+from tdmm.face.linear import points_on_triangles, rotvec_to_rotmat
 from tdmm.face.model import Appearance, Joints, LandmarkEmbedding
 
 NAME = "tdmm-head-1"

@@ -15,11 +15,10 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from roma import rotvec_to_rotmat
 
 from tdmm.errors import FaceModelError
 from tdmm.face.data import Buffers, check_coefficients, fingerprint, read_bytes
-from tdmm.face.linear import blendshapes, linear_blend_skinning, points_on_triangles
+from tdmm.face.linear import blendshapes, linear_blend_skinning, points_on_triangles, rotvec_to_rotmat
 from tdmm.face.model import Appearance, Joints, LandmarkEmbedding
 from tdmm.face.pickles import read_pickled_arrays
 

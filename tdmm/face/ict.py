@@ -12,13 +12,12 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from roma import rotvec_to_rotmat
 
 from tdmm.errors import FaceModelError
 from tdmm.face.cache import keep_arrays, kept_arrays
 from tdmm.face.data import Buffers, check_coefficients, fingerprint, read_bytes
 from tdmm.face.flame import embedded_landmarks
-from tdmm.face.linear import blendshapes
+from tdmm.face.linear import blendshapes, rotvec_to_rotmat
 from tdmm.face.model import Appearance, Joints, LandmarkEmbedding
 from tdmm.face.obj import read_mesh, read_vertices
 

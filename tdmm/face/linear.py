@@ -92,3 +92,23 @@ def linear_blend_skinning(
     for axis in range(3):
         moved = torch.addcmul(moved, planes[..., axis, :], place[..., axis, :])
     return moved.transpose(-1, -2).contiguous()
+
+
+def rotvec_to_rotmat(rotvec: torch.Tensor) -> torch.Tensor:
+    """Axis-angle (..., 3) radians to rotation matrices (..., 3, 3); Rodrigues' formula, differentiable at zero too.
+
+    The same as `roma.rotvec_to_rotmat`, without importing roma, which loads torch's compiler: one second more
+    before the first picture.
+    """
+    squared = (rotvec * rotvec).sum(-1)
+    small = squared < 1e-8  # below, the series: the neglected terms are under the rounding of float32
+    safe = torch.where(small, torch.ones_like(squared), squared)
+    angle = safe.sqrt()
+    sine = torch.where(small, 1 - squared / 6, angle.sin() / angle)
+    versine = torch.where(small, 0.5 - squared / 24, (1 - angle.cos()) / safe)
+    x, y, z = rotvec.unbind(-1)
+    zero = torch.zeros_like(x)
+    cross = torch.stack([zero, -z, y, z, zero, -x, -y, x, zero], -1).reshape(*rotvec.shape, 3)
+    identity = torch.eye(3, dtype=rotvec.dtype, device=rotvec.device)
+    # cross cross = r r' - |r|^2 I
+    return identity + sine[..., None, None] * cross + versine[..., None, None] * (cross @ cross)

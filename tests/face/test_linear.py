@@ -6,6 +6,7 @@ import torch
 from roma import rotvec_to_rotmat
 
 from tdmm.errors import FaceModelError
+from tdmm.face import linear
 from tdmm.face.linear import blendshapes, forward_kinematics, linear_blend_skinning, points_on_triangles
 
 DOUBLE = torch.float64
@@ -102,3 +103,15 @@ def test_skinning_at_rest_is_the_identity(generator):
     weights = torch.eye(5)[torch.arange(11) % 5]
     found = linear_blend_skinning(vertices, weights, torch.eye(3).expand(5, 3, 3), joints, PARENTS)
     torch.testing.assert_close(found, vertices, atol=1e-6, rtol=0)
+
+
+def test_rotations_are_those_of_roma_and_smooth_at_zero() -> None:
+    generator = torch.Generator().manual_seed(3)
+    for size in (0.0, 1e-7, 1e-4, 1e-2, 1.0, 3.1, 6.0):
+        rotvec = size * torch.randn(50, 2, 3, dtype=DOUBLE, generator=generator)
+        torch.testing.assert_close(linear.rotvec_to_rotmat(rotvec), rotvec_to_rotmat(rotvec), rtol=0, atol=1e-12)
+        turned = linear.rotvec_to_rotmat(rotvec.float())
+        torch.testing.assert_close(turned.double(), rotvec_to_rotmat(rotvec), rtol=0, atol=3e-6)
+    for size in (0.0, 1e-5, 1.0):
+        rotvec = (size * torch.randn(3, 3, dtype=DOUBLE, generator=generator)).requires_grad_()
+        assert torch.autograd.gradcheck(linear.rotvec_to_rotmat, (rotvec,))
