@@ -47,8 +47,8 @@ def main() -> None:
 
 def bake(cache: Path | None) -> dict[str, np.ndarray]:
     """Every array of the asset but the landmarks."""
-    from head_parts.identity import phenotype_base, principal_components, sample_bases
     from head_parts.corrections import close_lips, lower_tongue, part_lips_for_tongue, raise_lids
+    from head_parts.identity import phenotype_base, principal_components, sample_bases
     from head_parts.paint import paint_albedo
     from head_parts.parts import build_parts
     from head_parts.skin import calm_rim
