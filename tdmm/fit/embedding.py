@@ -47,7 +47,7 @@ class EmbeddingOptions:
     pitch: float = 18.0
     roll: float = 8.0
     active: int = 5
-    candidates: int = 12
+    candidates: int = 24
     seed: int = 0
 
 

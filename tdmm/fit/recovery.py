@@ -78,7 +78,9 @@ def _face_vertices(motion: FaceMotion, model: FaceModel) -> np.ndarray:
         points = model.landmarks(rest)[0]
         points = points[~points.isnan().any(1)]
         piece = torch.as_tensor(pieces(model.faces, model.n_vertices))
-        inside = (piece == piece.bincount().argmax()) & ((rest[0] >= points.amin(0)) & (rest[0] <= points.amax(0))).all(1)
+        inside = (piece == piece.bincount().argmax()) & ((rest[0] >= points.amin(0)) & (rest[0] <= points.amax(0))).all(
+            1
+        )
         posed = model.vertices(
             tensor("shape"), tensor("expression"), jaw_pose=tensor("jaw_pose"), eyes_pose=tensor("eyes_pose")
         )
