@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from photograph import astronaut
 
 from tdmm.cli.app import run
 from tdmm.face import load_face_model
@@ -89,14 +90,6 @@ def motion() -> FaceMotion:
 def motion_file(tmp_path, motion) -> Path:
     write_motion(motion, tmp_path / "smile.npz")
     return tmp_path / "smile.npz"
-
-
-def astronaut(side: int = 256) -> np.ndarray:
-    """A photograph of a face (H, W, 3): Eileen Collins, NASA, public domain."""
-    from PIL import Image
-    from skimage import data
-
-    return np.asarray(Image.fromarray(data.astronaut()[:300, 80:380]).resize((side, side)))
 
 
 @pytest.fixture(scope="session")

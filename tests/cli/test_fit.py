@@ -9,7 +9,7 @@ import shutil
 
 import numpy as np
 import pytest
-from conftest import astronaut
+from photograph import astronaut
 from PIL import Image
 
 from tdmm.io.motion_file import read_motion
