@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import numpy as np
 import pytest
@@ -24,6 +24,15 @@ from tdmm.render.torch_geometry import project, vertex_normals, vertex_normals_t
 from tdmm.render.torch_shading import sample_texture, shade_pixels, shade_pixels_torch, unit
 
 AWAY = torch.tensor([0.0, 0.0, -0.75])
+
+
+@pytest.fixture(autouse=True)
+def one_torch_thread() -> Iterator[None]:
+    """At these sizes torch's threads cost more than they do, most of all on a busy machine."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
 
 
 def square_camera(side: int) -> Camera:
