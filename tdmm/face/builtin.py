@@ -118,16 +118,21 @@ class BuiltinHead:
         if shape.shape[-1]:
             neutral = neutral + shape.to(expression) @ parts["shape_basis"][: shape.shape[-1]]
         n_frames = expression.shape[0]
-        flat = torch.addmm(neutral.expand(n_frames, -1), expression, parts["expression_basis"])
-        posed = flat.view(n_frames, 3, -1)  # (T, 3, V) until the end
+        # (T, 3, V) until the end; written over in place, which autograd follows, because the memory of a clip is dear.
+        posed = torch.addmm(neutral.expand(n_frames, -1), expression, parts["expression_basis"]).view(n_frames, 3, -1)
         if eyes_pose is not None:
-            self._turn_eyes(posed, shape, eyes_pose.to(expression))
+            turns = rotvec_to_rotmat(eyes_pose.to(expression).reshape(n_frames, 2, 3))
+            centers = self.eye_centers(shape.to(expression)).expand(n_frames, 2, 3)[..., None]
+            for side, run in enumerate(self._eyes):
+                around = posed[:, :, run] - centers[:, side]
+                posed[:, :, run] = torch.baddbmm(centers[:, side], turns[:, side], around)
         if rotation is not None:
-            if translation is None:
-                translation = torch.zeros_like(rotation)
-            posed = self._turn_head(posed, rotation.to(expression), translation.to(expression), parts["neck_weight"])
-        elif translation is not None:
-            posed = posed + translation.to(expression)[:, :, None]
+            turned = torch.bmm(rotvec_to_rotmat(rotation.to(expression)), posed)
+            neck = torch.lerp(posed[:, :, self._neck], turned[:, :, self._neck], parts["neck_weight"])
+            turned[:, :, self._neck] = neck
+            posed = turned
+        if translation is not None:
+            posed = posed.add_(translation.to(expression)[:, :, None])  # head and torso alike
         return posed.transpose(1, 2).contiguous()
 
     def landmarks(self, vertices: torch.Tensor) -> torch.Tensor:
@@ -147,25 +152,6 @@ class BuiltinHead:
         parts = self._buffers.like(shape)
         flat = parts["eye_centers"] + shape @ parts["eye_centers_basis"][: shape.shape[-1]]
         return flat.reshape(*shape.shape[:-1], 2, 3)
-
-    # -- posing --------------------------------------------------------------------------------------
-
-    def _turn_eyes(self, posed: torch.Tensor, shape: torch.Tensor, eyes_pose: torch.Tensor) -> None:
-        """Turn the eyeballs of posed (T, 3, V) in place, each about its own centre."""
-        centers = self.eye_centers(shape.to(posed)).expand(posed.shape[0], 2, 3)
-        turns = rotvec_to_rotmat(eyes_pose.reshape(-1, 2, 3))
-        for side, run in enumerate(self._eyes):
-            center = centers[:, side, :, None]
-            posed[:, :, run] = torch.baddbmm(center, turns[:, side], posed[:, :, run] - center)
-
-    def _turn_head(
-        self, posed: torch.Tensor, rotation: torch.Tensor, translation: torch.Tensor, neck_weight: torch.Tensor
-    ) -> torch.Tensor:
-        translation = translation[:, :, None]
-        turned = torch.baddbmm(translation, rotvec_to_rotmat(rotation), posed)
-        torso = posed[:, :, self._neck] + translation
-        turned[:, :, self._neck] = torch.lerp(torso, turned[:, :, self._neck], neck_weight)
-        return turned
 
 
 def _flat_float(basis: np.ndarray) -> np.ndarray:
