@@ -19,7 +19,7 @@ def compiled(*, relaxed: bool = False, inline: bool = False) -> Callable[[Callab
     numba keeps the code beside the source, or in the user's cache folder where that is not writable; where
     neither is (a read-only container), the function is compiled anew in every process instead of failing.
     """
-    options = {
+    options: dict[str, Any] = {
         "nogil": True,
         "fastmath": set(RELAXED_FLOATS) if relaxed else False,
         "error_model": "numpy",

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from functools import lru_cache
 
 import numpy as np
@@ -13,7 +12,7 @@ from tdmm.render.edges import SAMPLES, TILE, draw_samples, mark_edges, mark_thin
 from tdmm.render.geometry import accumulate_normals, project_points
 from tdmm.render.raster import draw_triangles
 from tdmm.render.shading import NORMALS, SHADED, WIRE, shade_pixels
-from tdmm.render.styles import OPACITY, Style, light_table, linear_to_srgb, material_table, srgb_to_linear
+from tdmm.render.styles import OPACITY, TEXTURED, Style, light_table, linear_to_srgb, material_table, srgb_to_linear
 from tdmm.render.surface import Surface
 
 # Steps of the table that turns linear light 0..1 into sRGB bytes: below 1 byte even where the curve is steepest.
@@ -22,28 +21,20 @@ _ENCODE = np.round(255 * linear_to_srgb(np.arange(_ENCODE_STEPS + 1) / _ENCODE_S
 _DECODE = srgb_to_linear(np.arange(256) / 255).astype(np.float32)
 
 
-@dataclass(frozen=True)
 class Painter:
     """Draws posed meshes of one surface in one style. Frames are independent, so threads may share a painter."""
 
-    surface: Surface
-    style: Style
-    antialias: bool = True
-
-    def __post_init__(self) -> None:
-        materials = material_table(self.style, self.surface.part_names)
-        mode = NORMALS if self.style.normals else WIRE if self.style.wire else SHADED
-        order, n_opaque = self.surface.drawing_order(materials[:, OPACITY])
-        if not self.surface.has_texture:
-            materials = materials.copy()
-            materials[:, 11] = 0
-        object.__setattr__(self, "_materials", materials)
-        object.__setattr__(self, "_lights", light_table(self.style))
-        object.__setattr__(self, "_mode", mode)
-        object.__setattr__(self, "_n_opaque", n_opaque)
-        object.__setattr__(self, "_faces", np.ascontiguousarray(self.surface.faces[order]))
-        object.__setattr__(self, "_uv_faces", np.ascontiguousarray(self.surface.uv_faces[order]))
-        object.__setattr__(self, "_parts", np.ascontiguousarray(self.surface.part_of_face[order]))
+    def __init__(self, surface: Surface, style: Style, antialias: bool = True) -> None:
+        self.surface, self.style, self.antialias = surface, style, antialias
+        self._materials = material_table(style, surface.part_names)
+        order, self._n_opaque = surface.drawing_order(self._materials[:, OPACITY])
+        if not surface.has_texture:
+            self._materials[:, TEXTURED] = 0
+        self._lights = light_table(style)
+        self._mode = NORMALS if style.normals else WIRE if style.wire else SHADED
+        self._faces = np.ascontiguousarray(surface.faces[order])
+        self._uv_faces = np.ascontiguousarray(surface.uv_faces[order])
+        self._parts = np.ascontiguousarray(surface.part_of_face[order])
 
     def paint(
         self, vertices: np.ndarray, camera: Camera, background: np.ndarray | None = None, opacity: float = 1.0

@@ -73,16 +73,16 @@ def loop_subdivide_slowly(points: np.ndarray, faces: np.ndarray) -> dict[frozens
     """One Loop step of points (V, 3) by its definition: new positions by vertex {i} and by edge {i, j}."""
     triangles_of: dict[frozenset[int], list[int]] = {}
     for f, (a, b, c) in enumerate(faces.tolist()):
-        for edge in ((a, b), (b, c), (c, a)):
-            triangles_of.setdefault(frozenset(edge), []).append(f)
+        for ends in ((a, b), (b, c), (c, a)):
+            triangles_of.setdefault(frozenset(ends), []).append(f)
     placed: dict[frozenset[int], np.ndarray] = {}
     for edge, triangles in triangles_of.items():
-        ends = points[sorted(edge)]
+        middle = points[sorted(edge)].mean(axis=0)
         if len(triangles) == 2:
             apexes = [next(v for v in faces[f].tolist() if v not in edge) for f in triangles]
-            placed[edge] = 3 / 8 * ends.sum(axis=0) + 1 / 8 * points[apexes].sum(axis=0)
+            placed[edge] = 3 / 4 * middle + 1 / 8 * points[apexes].sum(axis=0)
         else:
-            placed[edge] = ends.mean(axis=0)
+            placed[edge] = middle
     for v in range(len(points)):
         edges = [edge for edge in triangles_of if v in edge]
         borders = [edge for edge in edges if len(triangles_of[edge]) != 2]
@@ -91,8 +91,8 @@ def loop_subdivide_slowly(points: np.ndarray, faces: np.ndarray) -> dict[frozens
             beta = 3 / 16 if len(ring) == 3 else 3 / (8 * len(ring))
             placed[frozenset([v])] = (1 - len(ring) * beta) * points[v] + beta * points[ring].sum(axis=0)
         elif len(borders) == 2:
-            ends = [next(iter(edge - {v})) for edge in borders]
-            placed[frozenset([v])] = 3 / 4 * points[v] + 1 / 8 * points[ends].sum(axis=0)
+            along = [next(iter(edge - {v})) for edge in borders]
+            placed[frozenset([v])] = 3 / 4 * points[v] + 1 / 8 * points[along].sum(axis=0)
         else:
             placed[frozenset([v])] = points[v]
     return placed
