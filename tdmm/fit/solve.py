@@ -54,7 +54,7 @@ class SolverOptions:
     independence: float = 1.0
     outlier: float = 5.0
     offset_sigma: float = 3e-4
-    sparsity: float = 0.3
+    sparsity: float = 0.2
     looseness: float = 1.0
     change: float = 0.05
     smoothness: float = 0.1

@@ -84,8 +84,6 @@ def test_a_real_clip_with_a_gap(head, detector):
     assert motion.valid[:85].all()
     assert motion.valid[130:].all()
     assert (motion.confidence[~motion.valid] == 0).all()
-    # Mouth and nose are covered in frames 30 to 60: less to be sure of.
-    assert motion.confidence[40:55].mean() < motion.confidence[:20].mean()
     assert motion.meta["fit"]["reprojection_percent"] < 1.6
 
 
