@@ -141,9 +141,7 @@ def _write_stream(
     if format == "mp4":
         with _explained(name):
             stream.flush()
-        return _encode(
-            _even(pictures), [*_h264(crf, preset, threads), *_FRAGMENTS], "pipe:1", fps, name, stream=stream
-        )
+        return _encode(_even(pictures), [*_h264(crf, preset, threads), *_FRAGMENTS], "pipe:1", fps, name, stream=stream)
     # gif and png are written at their end: make the file, then send it.
     with tempfile.TemporaryDirectory(prefix="tdmm-") as folder:
         whole = Path(folder) / f"whole.{format}"
