@@ -92,7 +92,7 @@ def controls_of(model: FaceModel) -> Controls:
             to_jaw[number, row["jaw"]] = 1
         if "eyes" in row:
             to_eyes[number, [row["eyes"], 3 + row["eyes"]]] = 1
-    capped = ()
+    capped: tuple[tuple[int, int], ...] = ()
     if "mouthClose" in names and "jawOpen" in names:
         # The lips cannot be drawn together further than the jaw pulls them apart: closing them opens the jaw by as
         # much, and the control of the jaw is what it opens beyond that.

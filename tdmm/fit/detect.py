@@ -138,7 +138,9 @@ class MediapipeDetector:
             blank = np.zeros((64, 64, 3), np.uint8)
             self._find(blank)
             self._look(blank, Region(np.array([32.0, 32.0]), 64.0, 0.0))
-        self.reset()
+        self._next: Region | None = None  # where to look in the next frame
+        self._last: Region | None = None  # where a face was seen last, and when
+        self._last_seen = -np.inf
         self._talks = True
 
     def detect(self, image: np.ndarray, timestamp: float) -> list[Landmarks]:
@@ -163,9 +165,7 @@ class MediapipeDetector:
         return [found]
 
     def reset(self) -> None:
-        self._next: Region | None = None
-        self._last: Region | None = None
-        self._last_seen = -np.inf
+        self._next, self._last, self._last_seen = None, None, -np.inf
 
     def close(self) -> None:
         for graph in (self._mesh, *self._finders):

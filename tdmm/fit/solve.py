@@ -37,9 +37,9 @@ class SolverOptions:
     noise: metres of jitter added to every landmark's sigma. independence: the part of the 2 L residuals of one frame
         that counts as independent (a detector's errors move together).
     outlier: in sigmas, where the loss begins to flatten. offset_sigma: metres, prior of the offset per landmark.
-    sparsity: cost of a blendshape weight of 1. looseness: spread of a control, in its prior sigmas.
+    sparsity: cost of a blendshape weight of 1.
     change: by how much a control usually changes in 1/25 s; larger changes cost hardly more (blinks).
-    smoothness: weight of the changes.
+    smoothness: weight of the changes. block: frames solved at once, for memory only.
     """
 
     n_shape: int = 100
@@ -55,7 +55,6 @@ class SolverOptions:
     outlier: float = 5.0
     offset_sigma: float = 3e-4
     sparsity: float = 0.2
-    looseness: float = 1.0
     change: float = 0.05
     smoothness: float = 0.1
     block: int = 256
@@ -160,7 +159,7 @@ class Solver:
         self.model, self.options = model, options
         limits = model.controls
         self.lower, self.upper = torch.as_tensor(limits.lower), torch.as_tensor(limits.upper)
-        self.spread = torch.as_tensor(limits.sigma) * options.looseness
+        self.spread = torch.as_tensor(limits.sigma)
         self.sparsity = options.sparsity * torch.as_tensor(limits.one_sided).float()
         self.sigma = torch.sqrt(model.sigma**2 + options.noise**2)
         self.n_controls, self.n_shape = len(limits), len(model.shape_basis)

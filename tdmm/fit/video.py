@@ -12,7 +12,7 @@ import torch
 from roma import rotmat_to_rotvec
 
 import tdmm
-from tdmm.errors import FaceModelError, NoFaceError
+from tdmm.errors import NoFaceError, TdmmError
 from tdmm.face import load_face_model
 from tdmm.face.model import FaceModel
 from tdmm.fit.bridge import bridge, bridge_rotations
@@ -39,7 +39,7 @@ class FitOptions:
 
     def __post_init__(self) -> None:
         if self.focal is not None and not (np.isfinite(self.focal) and self.focal > 0):
-            raise FaceModelError(f"focal: expected a positive number of pixels, found {self.focal}")
+            raise TdmmError(f"focal: expected a positive number of pixels, found {self.focal}")
 
 
 def fit_video(
@@ -65,8 +65,13 @@ def fit_video(
     options = options or FitOptions()
     begun = time.perf_counter()
     face_model = face_model or load_face_model()
+    opened = detector is None
     detector = detector or open_detector(options.detector)
-    observations = observe(path, detector, progress)
+    try:
+        observations = observe(path, detector, progress)
+    finally:
+        if opened:
+            detector.close()
     motion = fit_landmarks(observations, face_model, options=options, progress=progress)
     total = time.perf_counter() - begun
     report = motion.meta["fit"]
