@@ -99,12 +99,14 @@ def prepare(
     style = STYLES[options.style]
     if options.background is not None:
         style = replace(style, background=options.background)
-    painter = Painter(surface_of(face_model, options.subdivide and style.subdivided), style, options.antialias)
     shape = identity(motion, face_model, options)
     view = choose_view(
         motion, options.view, size or options.size, lambda frames: pose(motion, face_model, shape, frames)
     )
-    return Stage(motion, face_model, shape, painter, view, device)
+    surface = surface_of(face_model, options.subdivide and style.subdivided)
+    first = view.place(pose(motion, face_model, shape, np.array([0]))[0], 0)
+    surface = surface.seen_from(view.camera.project(surface.refine(first))[0])
+    return Stage(motion, face_model, shape, Painter(surface, style, options.antialias), view, device)
 
 
 def surface_of(face_model: FaceModel, subdivide: bool = True) -> Surface:

@@ -142,9 +142,14 @@ def draw_picture(  # type: ignore[no-untyped-def]
             xy, depth, faces, n_opaque, part_opacity, parts, numbers, tiles, offsets, sample_face, sample_nearness
         )
 
+    vertices = np.empty((n_vertices, 7), np.float32)
+    for v in range(n_vertices):
+        vertices[v, 0], vertices[v, 1], vertices[v, 2] = xy[v, 0], xy[v, 1], depth[v]
+        vertices[v, 3], vertices[v, 4], vertices[v, 5] = normals[v, 0], normals[v, 1], normals[v, 2]
+        vertices[v, 6] = occlusion[v]
     shade_pixels(
-        box, face_id, numbers, sample_face, offsets, xy, depth, normals, faces, parts, occlusion, uv, uv_faces,
-        texture, materials, lights, to_ray, mode, opacity, encode, decode, picture,
+        box, face_id, numbers, sample_face, offsets, vertices, faces, parts, uv, uv_faces, texture,
+         materials, lights, to_ray, mode, opacity, encode, decode, picture,
     )  # fmt: skip
 
 

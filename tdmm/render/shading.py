@@ -49,12 +49,9 @@ def shade_pixels(  # type: ignore[no-untyped-def]
     numbers,
     sample_face,
     offsets,
-    xy,
-    depth,
-    normals,
+    vertices,
     faces,
     parts,
-    occlusion,
     uv,
     uv_faces,
     texture,
@@ -71,7 +68,8 @@ def shade_pixels(  # type: ignore[no-untyped-def]
 
     A pixel with a number >= 0 shows the mean of its samples sample_face (N, S), each visible triangle shaded once at
     the middle of its samples (they are used up: set to -1); every other pixel shows face_id at its centre.
-    box: first and last row, first and last column. to_ray: inverse intrinsics (3, 3) float32. encode: linear light
+    box: first and last row, first and last column. vertices (V, 7): pixel x, y, depth, normal, baked occlusion, in one
+    place, because memory is what the time goes to. to_ray: inverse intrinsics (3, 3) float32. encode: linear light
     0..1 in even steps to sRGB bytes; decode: the 256 bytes to linear light, in which the texture (h, w, 3) uint8 is
     interpolated. Others: see `tdmm.render.drawing`.
 
@@ -111,19 +109,20 @@ def shade_pixels(  # type: ignore[no-untyped-def]
                     weight = np.float32(count) * share
 
                 # Perspective-correct weights of the corners, as in `raster.barycentrics`.
-                i0, i1, i2 = faces[f, 0], faces[f, 1], faces[f, 2]
-                x0, y0 = xy[i0, 0] - px, xy[i0, 1] - py
-                x1, y1 = xy[i1, 0] - px, xy[i1, 1] - py
-                x2, y2 = xy[i2, 0] - px, xy[i2, 1] - py
-                d0, d1, d2 = depth[i0], depth[i1], depth[i2]
+                # Unsigned: a negative index, which numba would have to look for, cannot be.
+                i0, i1, i2 = np.uintp(faces[f, 0]), np.uintp(faces[f, 1]), np.uintp(faces[f, 2])
+                x0, y0 = vertices[i0, 0] - px, vertices[i0, 1] - py
+                x1, y1 = vertices[i1, 0] - px, vertices[i1, 1] - py
+                x2, y2 = vertices[i2, 0] - px, vertices[i2, 1] - py
+                d0, d1, d2 = vertices[i0, 2], vertices[i1, 2], vertices[i2, 2]
                 b0 = (x1 * y2 - x2 * y1) * (d1 * d2)
                 b1 = (x2 * y0 - x0 * y2) * (d2 * d0)
                 b2 = (x0 * y1 - x1 * y0) * (d0 * d1)
                 total = _1 / (b0 + b1 + b2)
                 b0, b1, b2 = b0 * total, b1 * total, b2 * total
-                nx = b0 * normals[i0, 0] + b1 * normals[i1, 0] + b2 * normals[i2, 0]
-                ny = b0 * normals[i0, 1] + b1 * normals[i1, 1] + b2 * normals[i2, 1]
-                nz = b0 * normals[i0, 2] + b1 * normals[i1, 2] + b2 * normals[i2, 2]
+                nx = b0 * vertices[i0, 3] + b1 * vertices[i1, 3] + b2 * vertices[i2, 3]
+                ny = b0 * vertices[i0, 4] + b1 * vertices[i1, 4] + b2 * vertices[i2, 4]
+                nz = b0 * vertices[i0, 5] + b1 * vertices[i1, 5] + b2 * vertices[i2, 5]
                 scale = _1 / np.sqrt(max(nx * nx + ny * ny + nz * nz, _TINY))
                 nx, ny, nz = nx * scale, ny * scale, nz * scale
                 if mode == NORMALS:
@@ -135,7 +134,7 @@ def shade_pixels(  # type: ignore[no-untyped-def]
 
                 m = parts[f]
                 if materials[m, TEXTURED] > _0:
-                    t0, t1, t2 = uv_faces[f, 0], uv_faces[f, 1], uv_faces[f, 2]
+                    t0, t1, t2 = np.uintp(uv_faces[f, 0]), np.uintp(uv_faces[f, 1]), np.uintp(uv_faces[f, 2])
                     u = b0 * uv[t0, 0] + b1 * uv[t1, 0] + b2 * uv[t2, 0]
                     v = b0 * uv[t0, 1] + b1 * uv[t1, 1] + b2 * uv[t2, 1]
                     u = min(max(u * np.float32(texture_width) - _HALF, _0), np.float32(texture_width - 1))
@@ -163,7 +162,7 @@ def shade_pixels(  # type: ignore[no-untyped-def]
                 gloss, coat = materials[m, GLOSS] * (_1 + _4 * grazing), materials[m, COAT]
                 gloss_doublings, coat_doublings = int(materials[m, GLOSS_DOUBLINGS]), int(materials[m, COAT_DOUBLINGS])
 
-                openness = b0 * occlusion[i0] + b1 * occlusion[i1] + b2 * occlusion[i2]
+                openness = b0 * vertices[i0, 6] + b1 * vertices[i1, 6] + b2 * vertices[i2, 6]
                 openness = max(_1 - materials[m, OCCLUSION] * (_1 - openness), _0)
                 up, down = openness * (_HALF + _HALF * ny), openness * (_HALF - _HALF * ny)
                 light_r = lights[n_lights, 3] * up + lights[n_lights + 1, 3] * down

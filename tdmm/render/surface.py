@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
-from tdmm.render.styles import srgb_to_linear
+from tdmm.render.styles import linear_to_srgb, srgb_to_linear
 from tdmm.render.subdivision import SparseRows, loop_matrix, midpoint_subdivision
 
 
@@ -42,6 +42,31 @@ class Surface:
         if self.matrix is None:
             return np.ascontiguousarray(vertices, np.float32)
         return self.matrix.apply(vertices)
+
+    def seen_from(self, xy: np.ndarray) -> Surface:
+        """The surface with its texture halved so often that a texel is about as large as a pixel.
+
+        xy: (V, 2) pixels of the drawn vertices. A finer texture would flicker, and reading it would take longer.
+        """
+        if not self.has_texture:
+            return self
+        pixels = doubled_areas(xy, self.faces)
+        seen = pixels < -1e-3  # front faces
+        if not seen.any():
+            return self
+        size = np.array(self.albedo.shape[1::-1])
+        texels = np.abs(doubled_areas(self.uv * size, self.uv_faces))
+        shown = seen & (texels > 0)
+        # The middle triangle, when each counts by its area in the picture.
+        order = np.argsort(texels[shown] / -pixels[shown])
+        weight = np.cumsum(-pixels[shown][order])
+        if not len(weight):
+            return self
+        density = (texels[shown] / -pixels[shown])[order][np.searchsorted(weight, weight[-1] / 2)]
+        albedo = self.albedo
+        for _ in range(int(np.clip(round(np.log2(max(density, 1e-6)) / 2), 0, 8))):
+            albedo = halved(albedo)
+        return replace(self, albedo=albedo)
 
     def drawing_order(self, opacity: np.ndarray) -> tuple[np.ndarray, int]:
         """Triangles to draw, opaque ones first, and how many those are. opacity: (P,) of each part, 0: not drawn."""
@@ -86,3 +111,23 @@ def prepare_surface(
         np.ascontiguousarray(uv_faces, np.int32),
         np.ascontiguousarray(albedo, np.uint8),
     )
+
+
+def doubled_areas(points: np.ndarray, faces: np.ndarray) -> np.ndarray:
+    """Twice the signed areas (F,) of triangles (F, 3) in the plane (N, 2)."""
+    a, b = (points[faces[:, k]] - points[faces[:, 0]] for k in (1, 2))
+    return a[:, 0] * b[:, 1] - a[:, 1] * b[:, 0]
+
+
+def halved(albedo: np.ndarray) -> np.ndarray:
+    """A texture (h, w, 3) uint8 sRGB of half the size: means of 2 x 2 texels in linear light (an odd last row or column
+    is left out; a side of one texel stays)."""
+    height, width = max(albedo.shape[0] // 2, 1), max(albedo.shape[1] // 2, 1)
+    rows, columns = min(2, albedo.shape[0]), min(2, albedo.shape[1])
+    table = srgb_to_linear(np.arange(256) / 255).astype(np.float32)
+    light = sum(
+        table[albedo[row : rows * height : rows, column : columns * width : columns]]
+        for row in range(rows)
+        for column in range(columns)
+    )
+    return np.round(255 * linear_to_srgb(light / (rows * columns))).astype(np.uint8)

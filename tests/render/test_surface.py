@@ -8,8 +8,9 @@ from shapes import sphere
 
 from tdmm.render.geometry import vertex_normals
 from tdmm.render.reference import loop_subdivide_slowly, vertex_normals_slowly
+from tdmm.render.styles import srgb_to_linear
 from tdmm.render.subdivision import SparseRows, loop_matrix, midpoint_subdivision, split_faces
-from tdmm.render.surface import prepare_surface
+from tdmm.render.surface import halved, prepare_surface
 
 
 def cut_sphere() -> tuple[np.ndarray, np.ndarray]:
@@ -120,3 +121,19 @@ def test_thin_parts_are_drawn_last_and_invisible_ones_not_at_all(subdivide: bool
     order, n_opaque = surface.drawing_order(np.array([1.0, 0.5, 0.0]))
     assert set(surface.part_of_face[order[:n_opaque]]) == {0}
     assert set(surface.part_of_face[order[n_opaque:]]) == {1}
+
+
+def test_textures_are_halved_to_the_size_of_pixels() -> None:
+    rng = np.random.default_rng(4)
+    albedo = rng.integers(0, 256, (64, 96, 3), dtype=np.uint8)
+    quad = np.array([[0, 0], [1, 0], [1, 1], [0, 1]], np.float32)
+    faces = np.array([[0, 1, 2], [0, 2, 3]], np.int32)
+    surface = prepare_surface(faces, 4, uv=quad, uv_faces=faces, albedo=albedo, subdivide=False)
+    for pixels, expected in ((200, (64, 96)), (90, (64, 96)), (48, (32, 48)), (20, (16, 24)), (0.5, (1, 1))):
+        # y down: a front face goes clockwise in pixels.
+        xy = quad * [pixels, -pixels * 64 / 96]
+        assert surface.seen_from(xy).albedo.shape[:2] == expected
+        assert surface.seen_from(xy[:, ::-1]).albedo.shape[:2] == (64, 96)  # seen from behind: nothing to judge by
+    light = srgb_to_linear(albedo / 255)
+    mean = light.reshape(32, 2, 48, 2, 3).mean(axis=(1, 3))
+    np.testing.assert_allclose(srgb_to_linear(halved(albedo) / 255), mean, atol=0.006)
