@@ -6,6 +6,7 @@ timestamp of every frame; a thread each reads them, so that decoding overlaps wi
 
 from __future__ import annotations
 
+import atexit
 import collections
 import contextlib
 import fcntl
@@ -14,9 +15,9 @@ import queue
 import re
 import subprocess
 import threading
+import weakref
 from collections.abc import Iterator
 from dataclasses import dataclass
-from fractions import Fraction
 from pathlib import Path
 from types import TracebackType
 from typing import IO, BinaryIO
@@ -25,6 +26,7 @@ import numpy as np
 
 from tdmm.errors import VideoError
 from tdmm.io import ffmpeg
+from tdmm.io.video_header import FRAME, Header, Timed, VideoInfo
 
 _QUEUED_FRAMES = 8
 _PIPE_BYTES = 1 << 20  # the most that Linux grants without asking; fewer, larger reads
@@ -32,35 +34,7 @@ _KEPT_COMPLAINTS = 50
 # Two frames at one time happen in broken files; a motion needs increasing timestamps.
 _SMALLEST_STEP = 1e-3
 
-_DURATION = re.compile(r"^  Duration: (\d+):(\d+):(\d+(?:\.\d+)?)")
-_VIDEO_STREAM = re.compile(r"^\s+Stream #\d+:\d+.*: Video: ")
-_PICTURE_SIZE = re.compile(r", (\d+)x(\d+)[, ]")
-_ASPECT = re.compile(r"\[SAR (\d+):(\d+) ")
-_AVERAGE_FPS = re.compile(r", (\d+(?:\.\d+)?k?) fps")
-_ROTATION = re.compile(r"rotation of (-?\d+(?:\.\d+)?) degrees")
-_TIME_BASE = re.compile(r"^config in time_base: (\d+)/(\d+), frame_rate: (\d+)/(\d+)")
-_FRAME = re.compile(r"^n: *\d+ pts: *(-?\d+|NOPTS) .* s:(\d+)x(\d+) ")
 _CUT_SHORT = re.compile(r"partial file|ended prematurely|corrupt input packet", re.IGNORECASE)
-
-
-@dataclass(frozen=True)
-class VideoInfo:
-    """What is known of a video once its first frame is decoded.
-
-    width, height: pixels of the frames as they are handed out: upright, with square pixels, scaled.
-    fps: average frames per second. n_frames: an estimate, None where the length is unknown (a stream).
-    duration: seconds or None. rotation: degrees counter-clockwise by which the stored picture was turned upright.
-    scale: frame pixels per pixel of the file's own picture; 1 unless `max_side` made it smaller.
-    """
-
-    width: int
-    height: int
-    fps: float
-    n_frames: int | None
-    duration: float | None
-    rotation: float
-    name: str
-    scale: float = 1.0
 
 
 @dataclass(frozen=True)
@@ -85,7 +59,8 @@ def open_video(source: str | os.PathLike[str] | BinaryIO, *, max_side: int | Non
 class VideoReader:
     """An open video: `.info`, and an iterator over `VideoFrame`. A context manager; closing it early is fine.
 
-    Timestamps come from the file (variable frame rates too) and increase strictly.
+    Timestamps come from the file (variable frame rates too) and increase strictly. A reader that is forgotten stops
+    decoding, and one that is still open when the program ends is closed then.
     """
 
     info: VideoInfo
@@ -93,20 +68,12 @@ class VideoReader:
     def __init__(self, source: str | os.PathLike[str] | BinaryIO, *, max_side: int | None = None) -> None:
         if max_side is not None and max_side < 1:
             raise ValueError("max_side: expected a positive number of pixels")
-        self._stop = threading.Event()
-        self._complaints: collections.deque[str] = collections.deque(maxlen=_KEPT_COMPLAINTS)
-        self._header = _Header()
-        self._timed: queue.SimpleQueue[_Timed | None] = queue.SimpleQueue()
-        self._frames: queue.SimpleQueue[VideoFrame | Exception | None] = queue.SimpleQueue()
-        self._room = threading.Semaphore(_QUEUED_FRAMES)
-        self._threads: list[threading.Thread] = []
         self._first: VideoFrame | None = None
         self._ended = False
-        self.name, self._process = _start(source, max_side, self._threads)
-        for work in (self._read_log, self._read_pixels):
-            thread = threading.Thread(target=work, name=f"video {self.name}", daemon=True)
-            thread.start()
-            self._threads.append(thread)
+        self._decoder = _Decoder(source, max_side)
+        self.name = self._decoder.name
+        # Collected at any moment, in any thread: no time to wait there.
+        weakref.finalize(self, self._decoder.stop).atexit = False
         try:
             self._first = self._next()
         except BaseException:
@@ -115,7 +82,7 @@ class VideoReader:
         if self._first is None:
             self.close()
             raise VideoError(f"{self.name} holds no video frame")
-        self.info = self._header.info(self.name, self._first.image.shape[:2])
+        self.info = self._decoder.header.info(self.name, self._first.image.shape[:2])
 
     def __iter__(self) -> Iterator[VideoFrame]:
         return self
@@ -140,94 +107,136 @@ class VideoReader:
     def close(self) -> None:
         """Stop decoding and let go of the process and its threads; frames not yet taken are lost."""
         self._ended = True
-        self._stop.set()
-        if self._process.poll() is None:
-            self._process.kill()
-        self._process.wait()
-        self._room.release()
-        for thread in self._threads:
-            # A feeding thread may sit in a read of somebody else's stream for as long as that gives nothing.
-            thread.join(timeout=0.1 if thread.name.startswith("feed") else None)
-        for pipe in (self._process.stdout, self._process.stderr):
-            if pipe is not None:
-                pipe.close()
-
-    # -- the consumer's side ----------------------------------------------------------------------
+        self._decoder.close()
 
     def _next(self) -> VideoFrame | None:
         if self._ended:
             return None
-        item = self._frames.get()
+        item = self._decoder.take()
         if isinstance(item, VideoFrame):
-            self._room.release()
             return item
         self._ended = True
         if item is not None:
             raise item
         return None
 
+
+class _Decoder:
+    """The ffmpeg process of a reader and the threads that empty its pipes.
+
+    The threads hold this object and not the reader, so that a reader nobody knows any more can be collected. They
+    must be gone before the interpreter takes itself apart: hence `atexit`, and pipes without Python's buffers, whose
+    locks a thread that is stopped in a read would keep.
+    """
+
+    def __init__(self, source: str | os.PathLike[str] | BinaryIO, max_side: int | None) -> None:
+        self.header = Header()
+        self._stopped = False
+        self._complaints: collections.deque[str] = collections.deque(maxlen=_KEPT_COMPLAINTS)
+        # Queues and no locks: `stop` may be called by the collector while this very thread is in one of them.
+        self._timed: queue.SimpleQueue[Timed | None] = queue.SimpleQueue()
+        self._frames: queue.SimpleQueue[VideoFrame | Exception | None] = queue.SimpleQueue()
+        self._room: queue.SimpleQueue[None] = queue.SimpleQueue()
+        for _ in range(_QUEUED_FRAMES):
+            self._room.put(None)
+        self._threads: list[threading.Thread] = []
+        self.name, self.process = _start(source, max_side, self._threads)
+        atexit.register(self.close)
+        for work in (self._read_log, self._read_pixels):
+            thread = threading.Thread(target=work, name=f"video {self.name}", daemon=True)
+            thread.start()
+            self._threads.append(thread)
+
+    def take(self) -> VideoFrame | Exception | None:
+        """The next frame as soon as it is there; at the end the error, or None, again and again None after `stop`."""
+        if self._stopped:
+            return None
+        item = self._frames.get()
+        self._room.put(None)
+        return item
+
+    def stop(self) -> None:
+        """End the process; the threads follow by themselves. Does not wait."""
+        self._stopped = True
+        if self.process.poll() is None:
+            self.process.kill()
+        self._room.put(None)
+
+    def close(self) -> None:
+        """Stop, and wait until process and threads are gone."""
+        self.stop()
+        self.process.wait()
+        for thread in self._threads:
+            if thread is not threading.current_thread():
+                # A feeding thread may sit in a read of somebody else's stream for as long as that gives nothing.
+                thread.join(timeout=0.1 if thread.name.startswith("feed") else None)
+        atexit.unregister(self.close)
+
     # -- the threads' side ------------------------------------------------------------------------
 
     def _read_log(self) -> None:
-        assert self._process.stderr is not None
+        assert self.process.stderr is not None
         try:
-            for raw in self._process.stderr:
-                line = raw.decode("utf-8", "replace").rstrip("\r\n")
+            for line in _lines(self.process.stderr):
                 found = ffmpeg.LOG_LINE.match(line)
                 if found is None:
                     continue
                 level, text = found["level"], found["text"]
                 if level == "info":
-                    if frame := _FRAME.match(text):
-                        self._timed.put(self._header.timed(frame))
+                    if frame := FRAME.match(text):
+                        self._timed.put(self.header.timed(frame))
                     else:
-                        self._header.read(text)
+                        self.header.read(text)
                 elif level in ("error", "fatal", "panic") or _CUT_SHORT.search(text):
                     self._complaints.append(text)
-        except ValueError:  # the pipe was closed under us
-            pass
         finally:
             self._timed.put(None)
+            self.process.stderr.close()
 
     def _read_pixels(self) -> None:
+        assert self.process.stdout is not None
         try:
-            self._frames.put(self._decode())
+            self._frames.put(self._decode(self.process.stdout))
         except Exception as error:
             self._frames.put(error)  # raised where the frames are taken
+        finally:
+            self.process.stdout.close()
+            self.process.wait()
+            atexit.unregister(self.close)
 
-    def _decode(self) -> VideoError | None:
+    def _decode(self, pixels: IO[bytes]) -> VideoError | None:
         """Hand out all frames; the answer says how the video ended."""
-        assert self._process.stdout is not None
-        index, last, size = 0, -np.inf, None
+        index, last = 0, -np.inf
+        size: tuple[int, int] | None = None
         while (timed := self._timed.get()) is not None:
-            if size not in (None, (timed.height, timed.width)):
+            if size is not None and size != (timed.height, timed.width):
                 return VideoError(
-                    f"{self.name} changes its picture size from {size[1]}x{size[0]} to {timed.width}x{timed.height} "  # type: ignore[index]
+                    f"{self.name} changes its picture size from {size[1]}x{size[0]} to {timed.width}x{timed.height} "
                     f"at frame {index}; make it uniform first with ffmpeg"
                 )
             size = (timed.height, timed.width)
             image = np.empty((*size, 3), np.uint8)
-            if not _read_into(self._process.stdout, image):
+            if not _read_into(pixels, image):
                 break
-            step = 1.0 / self._header.fps if timed.seconds is None else _SMALLEST_STEP
+            step = 1.0 / self.header.fps if timed.seconds is None else _SMALLEST_STEP
             wanted = -np.inf if timed.seconds is None else timed.seconds
             seconds = max(wanted, last + step) if index else (timed.seconds or 0.0)
-            self._room.acquire()
-            if self._stop.is_set():
+            self._room.get()
+            if self._stopped:
                 return None
             self._frames.put(VideoFrame(index, seconds, image))
             index, last = index + 1, seconds
         return self._verdict(index)
 
     def _verdict(self, n_frames: int) -> VideoError | None:
-        status = self._process.wait()
-        if self._stop.is_set():
+        status = self.process.wait()
+        if self._stopped:
             return None
         complaints = list(self._complaints)
         cut = [line for line in complaints if _CUT_SHORT.search(line)]
         if n_frames == 0 and not cut:
             if complaints and "matches no streams" in complaints[0]:
-                what = "only sound or text" if self._header.has_streams else "it is empty or cut short"
+                what = "only sound or text" if self.header.has_streams else "it is empty or cut short"
                 return VideoError(f"{self.name} holds no video: {what}")
             if complaints:
                 return VideoError(f"cannot read {self.name} as a video: {ffmpeg.reason(complaints)}")
@@ -279,7 +288,7 @@ def _start(
     command += [*ffmpeg.keep_timestamps(), "-f", "rawvideo", "-pix_fmt", "rgb24", "pipe:1"]
     # A session of its own: Ctrl-C reaches this program, which then ends ffmpeg.
     process = subprocess.Popen(
-        command, stdin=stdin, stdout=subprocess.PIPE, stderr=subprocess.PIPE, start_new_session=True
+        command, stdin=stdin, stdout=subprocess.PIPE, stderr=subprocess.PIPE, bufsize=0, start_new_session=True
     )
     if isinstance(stdin, int) is False and stdin is not source:
         stdin.close()  # type: ignore[union-attr]
@@ -328,84 +337,20 @@ def _buffered(stream: BinaryIO) -> bool:
 def _feed(stream: BinaryIO, pipe: BinaryIO) -> None:
     with contextlib.suppress(BrokenPipeError, ValueError), pipe:
         while block := stream.read(1 << 16):
-            pipe.write(block)
+            rest = memoryview(block)
+            while len(rest):  # a pipe without a buffer may take a part only
+                rest = rest[pipe.write(rest) :]
 
 
-# -- reading what ffmpeg says ----------------------------------------------------------------------------
-
-
-@dataclass(frozen=True)
-class _Timed:
-    """What showinfo said of one frame."""
-
-    seconds: float | None
-    width: int
-    height: int
-
-
-class _Header:
-    """What ffmpeg tells of the input before the first frame, gathered line by line."""
-
-    def __init__(self) -> None:
-        self._time_base = Fraction(1, 1)
-        self._stated_fps: float | None = None
-        self._link_fps: Fraction | None = None
-        self._duration: float | None = None
-        self._longer_side: float | None = None
-        self._rotation = 0.0
-        self._inside_video = self._past_video = self._past_input = False
-        self.has_streams = False
-
-    def read(self, text: str) -> None:
-        if time := _TIME_BASE.match(text):
-            self._time_base = Fraction(int(time[1]), max(int(time[2]), 1))
-            if int(time[3]) > 0 and int(time[4]) > 0:
-                self._link_fps = Fraction(int(time[3]), int(time[4]))
-        elif text.startswith(("Stream mapping", "Output #")):
-            self._past_input = True
-        elif self._past_input:
-            pass
-        elif duration := _DURATION.match(text):
-            self._duration = int(duration[1]) * 3600 + int(duration[2]) * 60 + float(duration[3])
-        elif text.lstrip().startswith("Stream #"):
-            self.has_streams = self.has_streams or bool(re.search(r": (Audio|Subtitle|Video): ", text))
-            self._past_video = self._past_video or self._inside_video
-            self._inside_video = (
-                not self._past_video and bool(_VIDEO_STREAM.match(text)) and "(attached pic)" not in text
-            )
-            if self._inside_video:
-                self._read_stream(text)
-        elif self._inside_video and (turned := _ROTATION.search(text)):
-            self._rotation = float(turned[1])
-
-    def _read_stream(self, text: str) -> None:
-        if size := _PICTURE_SIZE.search(text):
-            aspect = _ASPECT.search(text)
-            stretch = int(aspect[1]) / int(aspect[2]) if aspect and int(aspect[1]) and int(aspect[2]) else 1.0
-            self._longer_side = max(int(size[1]) * stretch, int(size[2]))
-        if rate := _AVERAGE_FPS.search(text):
-            self._stated_fps = float(rate[1].rstrip("k")) * (1000 if rate[1].endswith("k") else 1) or None
-
-    def timed(self, frame: re.Match[str]) -> _Timed:
-        """Timestamps from the exact integers: ffmpeg prints seconds with six digits only."""
-        seconds = None if frame[1] == "NOPTS" else float(int(frame[1]) * self._time_base)
-        return _Timed(seconds, int(frame[2]), int(frame[3]))
-
-    @property
-    def fps(self) -> float:
-        """The exact rate where it agrees with the stated average (two decimals), else that average."""
-        stated, exact = self._stated_fps, self._link_fps
-        if exact is not None and (stated is None or abs(float(exact) - stated) <= 0.01 * stated):
-            return float(exact)
-        return stated or 25.0
-
-    def info(self, name: str, size: tuple[int, ...]) -> VideoInfo:
-        height, width = size
-        n_frames = None if self._duration is None else max(1, round(self._duration * self.fps))
-        scale = 1.0 if self._longer_side is None else max(size) / self._longer_side
-        # ffmpeg rounds odd aspect ratios to whole pixels: that is no scaling.
-        scale = 1.0 if abs(max(size) - (self._longer_side or 0)) < 1 else scale
-        return VideoInfo(width, height, self.fps, n_frames, self._duration, self._rotation, name, scale)
+def _lines(pipe: IO[bytes]) -> Iterator[str]:
+    """The lines of a pipe without a buffer, as they come."""
+    rest = b""
+    while block := pipe.read(1 << 16):
+        *whole, rest = (rest + block).split(b"\n")
+        for line in whole:
+            yield line.decode("utf-8", "replace").rstrip("\r")
+    if rest:
+        yield rest.decode("utf-8", "replace")
 
 
 def _read_into(pipe: IO[bytes], image: np.ndarray) -> bool:

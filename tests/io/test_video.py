@@ -339,7 +339,7 @@ def test_leaving_early_ends_the_process_and_the_threads(tmp_path):
     write_video(pictures(200, (240, 320)), tmp_path / "long.mp4", 25, preset="ultrafast")
     with open_video(tmp_path / "long.mp4") as video:
         next(video)
-        process = video._process
+        process = video._decoder.process
     assert process.returncode is not None  # waited for: no zombie
     assert no_threads_left()
     with pytest.raises(StopIteration):
