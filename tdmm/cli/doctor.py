@@ -17,6 +17,7 @@ from typing import Literal
 
 import typer
 
+from tdmm.cli import face_models
 from tdmm.cli.console import Console
 from tdmm.cli.options import DebugOption, JsonOption, QuietOption
 
@@ -170,6 +171,17 @@ def check_head() -> list[Finding]:
     ]
 
 
+def check_cache() -> list[Finding]:
+    """Where tdmm keeps what takes long to make from a user's face model, and whether it can."""
+    folder = face_models.cache_folder()
+    if not face_models.is_writable(folder):
+        found = f"{folder} is not writable: users' face models start slowly each time"
+        return [Finding("cache", "optional", found, "export TDMM_CACHE=FOLDER")]
+    files = [path for path in folder.glob("*") if path.is_file()] if folder.exists() else []
+    megabytes = sum(path.stat().st_size for path in files) / 1e6
+    return [Finding("cache", "ok", f"{len(files)} files, {megabytes:.1f} MB in {folder}")]
+
+
 def check_numba_cache() -> list[Finding]:
     """Where numba keeps compiled code, and whether it can: without, every start compiles anew."""
     where = os.environ.get("NUMBA_CACHE_DIR")
@@ -204,6 +216,7 @@ _CHECKS: tuple[Callable[[], list[Finding]], ...] = (
     check_ffmpeg,
     check_head,
     check_mediapipe,
+    check_cache,
     check_numba_cache,
     check_optional,
 )

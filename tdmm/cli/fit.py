@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from tdmm.cli import paths
+from tdmm.cli import face_models, paths
 from tdmm.cli.console import Console
 from tdmm.cli.options import (
     DebugOption,
@@ -24,7 +24,7 @@ from tdmm.cli.options import (
     VerboseOption,
 )
 from tdmm.cli.usage import UsageError
-from tdmm.errors import TdmmError
+from tdmm.engine import Event, run_over
 
 if TYPE_CHECKING:
     from tdmm.face.model import FaceModel
@@ -80,57 +80,60 @@ def command(
             raise UsageError("--json and the motion would both go to standard output: name a file with -o")
         paths.refuse_terminal()
     previews = _plan_previews(jobs, preview)
-    waiting = _waiting(jobs, previews, into_folder=several or Path(output).is_dir(), force=force, console=console)
-    work = _Work(face_model, console)
-    failures: list[tuple[str, str]] = []
-    for number, job in enumerate(jobs, start=1):
-        if job not in waiting:
+    there = _already_there(jobs, previews, into_folder=several or Path(output).is_dir(), force=force, console=console)
+    work = _Work(face_model, console, jobs, previews)
+    if len(there) < len(jobs):
+        work.prepare()
+
+    def tell(event: Event[paths.Job, dict[str, Any]]) -> None:
+        if event.state == "skipped" and as_json:
+            _print_json({"input": event.item.source, "output": event.item.target, "skipped": "already there"})
+        elif event.error is not None and several:
+            console.error(str(event.error))
             if as_json:
-                _print_json({"input": job.source, "output": job.target, "skipped": "already there"})
-            continue
-        label = f"[{number}/{len(jobs)}] {_name(job.source)}" if several else _name(job.source)
-        try:
-            report = work.fit(job, label, previews.get(job.target))
-        except TdmmError as error:
-            if not several:
-                raise
-            failures.append((job.source, str(error)))
-            console.error(str(error))
+                _print_json({"input": event.item.source, "output": None, "error": str(event.error)})
+        elif event.result is not None:
             if as_json:
-                _print_json({"input": job.source, "output": None, "error": str(error)})
-            continue
-        if as_json:
-            _print_json(report)
-        console.say(_summary(report))
-    if failures:
-        names = ", ".join(name for name, _ in failures)
-        console.error(f"{len(failures)} of {len(jobs)} videos failed: {names}")
+                _print_json(event.result)
+            console.say(_summary(event.result))
+
+    outcome = run_over(jobs, work.fit, is_done=there.__contains__, on_event=tell)
+    if outcome.failures:
+        if not several:
+            raise outcome.failures[0].error
+        names = ", ".join(failure.item.source for failure in outcome.failures)
+        console.error(f"{len(outcome.failures)} of {len(jobs)} videos failed: {names}")
         raise typer.Exit(1)
 
 
 @dataclass
 class _Work:
-    """What all videos of one run share: face model and detector are loaded once, when first needed."""
+    """What is done to each video. Face model and detector are loaded once, before: their faults are no video's."""
 
     face_model: str
     console: Console
+    jobs: list[paths.Job]
+    previews: dict[str, str]
     model: FaceModel | None = None
     detector: Detector | None = None
 
-    def fit(self, job: paths.Job, label: str, preview: str | None) -> dict[str, Any]:
-        """Fit one video, write its motion and its preview; the report of what was done."""
-        from tdmm.face import load_face_model
-        from tdmm.fit import fit_video
+    def prepare(self) -> None:
+        """Load face model and detector."""
         from tdmm.fit.detect import open_detector
+
+        self.detector = open_detector()
+        self.model = face_models.load_for_fitting(self.face_model, self.console, self.detector)
+        self.console.detail(f"face model {self.model.name}, detector {self.detector.name}")
+
+    def fit(self, job: paths.Job) -> dict[str, Any]:
+        """Fit one video, write its motion and its preview; the report of what was done."""
+        from tdmm.fit import fit_video
         from tdmm.io.motion_file import write_motion
 
         started = time.perf_counter()
-        if self.model is None:
-            self.model = load_face_model(self.face_model)
-            self.detector = open_detector()
-            self.console.detail(f"face model {self.model.name}, detector {self.detector.name}")
         source = paths.stdin_bytes() if job.source == paths.STANDARD else job.source
-        with self.console.progress(label) as progress:
+        preview = self.previews.get(job.target)
+        with self.console.progress(self._label(job)) as progress:
             motion = fit_video(source, face_model=self.model, detector=self.detector, progress=progress)
             if job.target == paths.STANDARD:
                 write_motion(motion, paths.stdout_bytes())
@@ -140,6 +143,10 @@ class _Work:
                 self._preview(motion, job.source, preview)
         report = {"input": job.source, "output": job.target, "preview": preview, "duration": motion.duration}
         return {**report, **motion.meta["fit"], "wall_seconds": round(time.perf_counter() - started, 3)}
+
+    def _label(self, job: paths.Job) -> str:
+        name = _name(job.source)
+        return f"[{self.jobs.index(job) + 1}/{len(self.jobs)}] {name}" if len(self.jobs) > 1 else name
 
     def _preview(self, motion: FaceMotion, source: str, target: str) -> None:
         from tdmm.io.video import write_video
@@ -161,24 +168,24 @@ def _plan_previews(jobs: list[paths.Job], preview: str | None) -> dict[str, str]
     return {job.target: plan.target for job, plan in zip(jobs, planned, strict=True)}
 
 
-def _waiting(
+def _already_there(
     jobs: list[paths.Job], previews: dict[str, str], *, into_folder: bool, force: bool, console: Console
-) -> list[paths.Job]:
-    """The jobs still to do. A named file that is there is an error; in a folder it is work already done."""
+) -> set[paths.Job]:
+    """The jobs that need not be done. A named file that is there is an error; in a folder it is work already done."""
     if not into_folder:
         for target in (jobs[0].target, *previews.values()):
             if target != paths.STANDARD:
                 paths.check_place(target, force=force)
     if force or not into_folder:
-        return jobs
+        return set()
 
     def done(job: paths.Job) -> bool:
         return os.path.exists(job.target) and os.path.exists(previews.get(job.target, job.target))
 
-    waiting = [job for job in jobs if not done(job)]
-    if len(waiting) < len(jobs):
-        console.say(f"{len(jobs) - len(waiting)} of {len(jobs)} motions are already there (--force makes them again)")
-    return waiting
+    there = {job for job in jobs if done(job)}
+    if there:
+        console.say(f"{len(there)} of {len(jobs)} motions are already there (--force makes them again)")
+    return there
 
 
 def _name(source: str) -> str:

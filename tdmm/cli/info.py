@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from tdmm.cli import paths
+from tdmm.cli import face_models, paths
 from tdmm.cli.console import Console
 from tdmm.cli.options import DebugOption, FaceModelOption, JsonOption, QuietOption
 from tdmm.errors import MotionError, TdmmError
@@ -143,9 +143,7 @@ def _motion_facts(name: str, source: Any, face_model: str) -> dict[str, Any]:
 
 
 def _matches(motion: FaceMotion, face_model: str) -> bool:
-    from tdmm.face import load_face_model
-
-    return load_face_model(face_model).sha256 == motion.face_model_sha256
+    return face_models.load(face_model, Console()).sha256 == motion.face_model_sha256
 
 
 def _video_facts(name: str, source: Any) -> dict[str, Any]:
@@ -166,9 +164,7 @@ def _video_facts(name: str, source: Any) -> dict[str, Any]:
 
 
 def _face_model_facts(name: str) -> dict[str, Any]:
-    from tdmm.face import load_face_model
-
-    model = load_face_model(name)
+    model = face_models.load(name, Console())
     joints = [joint for joint in ("neck", "jaw", "eyes") if getattr(model.joints, joint)]
     return {
         "file": name,

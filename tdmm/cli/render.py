@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from tdmm.cli import paths
+from tdmm.cli import face_models, paths
 from tdmm.cli.console import Console, Progress
 from tdmm.cli.options import (
     DebugOption,
@@ -142,7 +142,6 @@ def command(
         "seed": seed,
     }
 
-    from tdmm.face import load_face_model
     from tdmm.io.video import format_of, write_video
     from tdmm.render import RenderOptions
 
@@ -150,7 +149,7 @@ def command(
     format = "mp4" if output == paths.STANDARD else format_of(output)
     started = time.perf_counter()
     loaded = [_read(source) for source in sources]
-    model = load_face_model(face_model)
+    model = face_models.load(face_model, console)
     with (
         _draw(loaded, sources, over, beside, model, options, choose_device(device)) as pictures,
         console.progress(_label(sources)) as progress,
