@@ -21,7 +21,7 @@ from tdmm.motion import FaceMotion, make_motion
 CLIPS = Path(os.environ.get("TDMM_CLIPS") or Path(__file__).resolve().parents[2] / "shared" / "clips")
 REPEATS = 3
 NOISE = 0.005
-SEEDS = (0, 1, 2)
+SEEDS = range(10)
 
 
 def run() -> list[Row]:

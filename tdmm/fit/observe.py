@@ -24,6 +24,8 @@ class Observations:
     points: (T, L, 2) float32 pixels of the video's own picture, of the frames that show a face; zeros elsewhere.
     score: (T,) float32 in 0..1; 0 where no face was seen. timestamps: (T,) float64 seconds.
     image_size: (H, W) pixels. name: the video. decode_seconds, detect_seconds: waiting for frames, looking at them.
+    spread: pixels by which each coordinate strays at random about the model's own landmark, where the source knows
+        that (made-up landmarks do); None: a detector, whose spread and bias the model's embedding tells.
     """
 
     points: np.ndarray
@@ -34,6 +36,7 @@ class Observations:
     name: str
     decode_seconds: float
     detect_seconds: float
+    spread: float | None = None
 
     @property
     def seen(self) -> np.ndarray:

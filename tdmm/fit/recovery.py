@@ -15,6 +15,9 @@ from tdmm.fit.scheme import LEFT_OUTER_EYE, RIGHT_OUTER_EYE
 from tdmm.fit.topology import pieces
 from tdmm.motion import FaceMotion
 
+# Least spread that is told of landmarks without noise, in outer-eye distances: the arithmetic is float32.
+EXACT = 1e-4
+
 
 @dataclass(frozen=True)
 class Recovery:
@@ -42,6 +45,7 @@ def exact_landmarks(motion: FaceMotion, model: FaceModel, noise: float = 0.0, se
         name="landmarks",
         decode_seconds=0.0,
         detect_seconds=0.0,
+        spread=float(max(noise, EXACT) * eyes),
     )
 
 

@@ -55,8 +55,8 @@ class SolverOptions:
     outlier: float = 5.0
     offset_sigma: float = 3e-4
     sparsity: float = 0.2
-    change: float = 0.05
-    smoothness: float = 0.1
+    change: float = 0.1
+    smoothness: float = 1.0
     block: int = 256
 
 
@@ -106,15 +106,22 @@ def solve(
     model: LandmarkModel,
     options: SolverOptions,
     progress: Progress | None = None,
+    spread: float | None = None,
 ) -> Solution:
     """Fit all frames.
 
     xy: (T, L, 2) picture units (see projection). visible: (T, L) in 0..1, how far each was seen rather than guessed.
-    seconds: (T,) increasing.
+    seconds: (T,) increasing. spread: picture units, of each coordinate about the model's own landmark; None: the points
+    are a detector's, which strays from the model's landmarks by their sigma, and for a person always the same way.
     """
     solver = Solver(model, options)
     pose, controls = solver.start(xy)
     seen = Seen(xy, visible, pose.log_scale.exp())
+    if spread is not None:
+        # The noise is known, and there is no detector whose own idea of a landmark an offset would have to explain.
+        options = replace(options, noise=0.0, offset_rounds=0)
+        metres = spread / float(seen.scale.mean())
+        solver = Solver(replace(model, sigma=torch.full_like(model.sigma, metres)), options)
     total = sum(rounds(options)) + options.frame_iterations
     report = (lambda done: progress(done, total)) if progress is not None else (lambda done: None)
     keys = key_frames(pose, xy, options.key_frames)

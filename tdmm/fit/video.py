@@ -115,6 +115,7 @@ def fit_landmarks(
             reduced,
             solver,
             report_step,
+            spread=None if observations.spread is None else observations.spread / longest,
         )
     motion = _motion(solution, observations, reduced, longest)
     miss = reprojection(motion, face_model, observations.points, seen)

@@ -90,8 +90,6 @@ def test_the_detector_sees_rendered_faces(head):
 
 
 def test_lids_and_lips_of_the_built_in_head_close(head):
-    if head.landmark_embedding is None:
-        pytest.skip("the head's asset holds no landmark embedding yet")
     expression = torch.zeros(4, 52)
     for row, names in enumerate(((), ("eyeBlinkLeft", "eyeBlinkRight"), ("jawOpen",), ("jawOpen", "mouthClose"))):
         for name in names:

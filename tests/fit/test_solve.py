@@ -50,13 +50,22 @@ def test_a_jaw_joint_and_statistical_expressions_are_recovered():
 
 def test_the_built_in_head_is_recovered_from_noisy_landmarks():
     head = load_face_model()
-    if head.landmark_embedding is None:
-        pytest.skip("the head's asset holds no landmark embedding yet")
     truth = random_motion(head, n_frames=60, n_shape=50)
     recovered = compare(truth, fit_exact(head, truth, noise=0.005), head)
     assert recovered.vertex_mm < 0.8
     assert recovered.correlation > 0.93
     assert recovered.rotation_degrees < 0.6
+
+
+def test_noise_that_is_known_is_used(made_up):
+    truth = random_motion(made_up)
+    told = exact_landmarks(truth, made_up, noise=0.003)
+    options = FitOptions(focal=truth.camera[0, 0])
+    error = [
+        compare(truth, fit_landmarks(seen, made_up, options=options), made_up).vertex_mm
+        for seen in (told, replace(told, spread=20 * told.spread))
+    ]
+    assert error[0] < 0.8 * error[1]  # told to trust them less, it leans on its priors
 
 
 def test_the_focal_length_is_estimated_when_it_is_not_given(made_up):
