@@ -13,8 +13,9 @@ HEADER = """\
 # What CI installs, written by scripts/make_constraints.py. Used by the Makefile:
 #   pip install --constraint constraints.txt -e '.[test]'
 """
-# torch for CUDA names its own triton; elsewhere any will do.
 LEFT_OUT = {"tdmm", "pip", "setuptools", "wheel", "triton"}
+# By torch version: torch for CUDA asks for this very triton; the tests take the same beside a torch for the CPU.
+TRITON = {"2.13.0": "3.7.1"}
 
 
 def pins() -> list[str]:
@@ -27,6 +28,7 @@ def pins() -> list[str]:
         oldest = re.search(r">=\s*3\.(\d+)", package.metadata.get("Requires-Python") or "")
         marker = f"; python_version >= '3.{oldest[1]}'" if oldest and int(oldest[1]) > 10 else ""
         lines.append(f"{name}=={package.version.split('+')[0]}{marker}")
+    lines.append(f"triton=={TRITON[metadata.version('torch').split('+')[0]]}")
     return sorted(set(lines))
 
 

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+import tdmm.render as tdmm_render
 from tdmm.io.motion_file import write_motion
 from tdmm.io.video import open_video
 
@@ -59,6 +60,39 @@ def test_over_and_beside_a_video(tdmm, motion_file, faceless_clip, tmp_path):
     outcome = tdmm("render", motion_file, "--over", faceless_clip, "-o", tmp_path / "still.png", "--frame", 2)
     assert outcome.code == 0, outcome.stderr
     assert Image.open(tmp_path / "still.png").size == (128, 128)
+
+
+@pytest.mark.parametrize("function", ["render", "render_over", "render_beside", "render_grid"])
+def test_the_device_reaches_the_renderer(tdmm, motion_file, faceless_clip, tmp_path, monkeypatch, function):
+    """A machine with a GPU, as far as the program can tell; the pictures are drawn on the CPU all the same."""
+    extra = {
+        "render_over": ["--over", faceless_clip],
+        "render_beside": ["--beside", faceless_clip],
+        "render_grid": [motion_file],
+    }
+    draw, devices = getattr(tdmm_render, function), []
+
+    def drawn_elsewhere(*arguments, device, **others):
+        devices.append(device)
+        return draw(*arguments, device="cpu", **others)
+
+    monkeypatch.setattr(tdmm_render, function, drawn_elsewhere)
+    monkeypatch.setattr("torch.cuda.is_available", lambda: True)
+    for choice in ("auto", "cuda", "cpu"):
+        command = ["render", motion_file, *extra.get(function, []), "-o", tmp_path / "still.png", "--force"]
+        outcome = tdmm(*command, "--device", choice, "--size", 32)
+        assert outcome.code == 0, outcome.stderr
+    assert devices == ["cuda", "cuda", "cpu"]
+
+
+def test_a_gpu_that_is_not_there(tdmm, motion_file, tmp_path, monkeypatch):
+    monkeypatch.setattr("torch.cuda.is_available", lambda: False)
+    outcome = tdmm("render", motion_file, "-o", tmp_path / "still.png", "--size", 32, "--device", "cuda")
+    assert outcome.code == 1
+    assert "--device cuda" in outcome.error_line
+    assert "--device cpu" in outcome.error_line
+    assert not (tmp_path / "still.png").exists()
+    assert tdmm("render", motion_file, "-o", tmp_path / "still.png", "--size", 32, "--device", "auto").code == 0
 
 
 def test_a_grid_of_several_motions(tdmm, motion, tmp_path):
