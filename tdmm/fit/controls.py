@@ -2,8 +2,8 @@
 
 Most controls are one expression each. `mouthClose` goes with as much `jawOpen`, so that it never exceeds that. The eyes
 look the same way, so that the eight `eyeLook` expressions are four controls (and `eyes_pose` stays at rest, where a
-model has both: curves are what other programs read); a model without them turns its eye joints by two angles. A jaw
-joint has three.
+model has both: curves are what other programs read; but where those expressions move the lids alone, as ICT-FaceKit's
+do, the eye joints turn with them); a model without them turns its eye joints by two angles. A jaw joint has three.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+import torch
 
 from tdmm.face.model import FaceModel
 
@@ -20,6 +21,14 @@ GAZE = {
     "gazeRight": ("eyeLookInLeft", "eyeLookOutRight"),
     "gazeUp": ("eyeLookUpLeft", "eyeLookUpRight"),
     "gazeDown": ("eyeLookDownLeft", "eyeLookDownRight"),
+}
+# How far an eyeLook of 1 turns an eye joint, radians about x and y: as far as the built-in head's expressions turn its
+# eyes.
+EYE_TURN = {
+    "gazeLeft": (0.0, np.radians(25)),
+    "gazeRight": (0.0, np.radians(-25)),
+    "gazeUp": (np.radians(-17), 0.0),
+    "gazeDown": (np.radians(24), 0.0),
 }
 # Statistical expressions (`expr_000`) are in standard deviations.
 STATISTICAL_RANGE = 3.0
@@ -73,8 +82,12 @@ def controls_of(model: FaceModel) -> Controls:
             limits = dict(lower=0.0, upper=1.0, sigma=1.0)
         rows.append(dict(name=name, expression=[index], **limits))
     if tied:
+        turns = EYE_TURN if _eyeballs_stay(model, known) else {}
         for control, pair in GAZE.items():
-            rows.append(dict(name=control, expression=[known[n] for n in pair], lower=0.0, upper=1.0, sigma=1.0))
+            turn = {"turn": turns[control]} if turns else {}
+            rows.append(
+                dict(name=control, expression=[known[n] for n in pair], lower=0.0, upper=1.0, sigma=1.0, **turn)
+            )
     elif model.joints.eyes:
         for axis, name in enumerate(("gazePitch", "gazeYaw")):
             limit = EYE_RANGE[axis]
@@ -92,6 +105,8 @@ def controls_of(model: FaceModel) -> Controls:
             to_jaw[number, row["jaw"]] = 1
         if "eyes" in row:
             to_eyes[number, [row["eyes"], 3 + row["eyes"]]] = 1
+        if "turn" in row:
+            to_eyes[number, [0, 1, 3, 4]] = [*row["turn"], *row["turn"]]
     capped: tuple[tuple[int, int], ...] = ()
     if "mouthClose" in names and "jawOpen" in names:
         # The lips cannot be drawn together further than the jaw pulls them apart: closing them opens the jaw by as
@@ -110,3 +125,18 @@ def controls_of(model: FaceModel) -> Controls:
         one_sided=column("lower") == 0,
         capped=capped,
     )
+
+
+def _eyeballs_stay(model: FaceModel, known: dict[str, int]) -> bool:
+    """Whether the model has eye joints, and what these turn is hardly moved by the expression that looks aside."""
+    if not model.joints.eyes:
+        return False
+    rest, aside = torch.zeros(1, len(model.expression_names)), torch.zeros(1, len(model.expression_names))
+    aside[0, [known[name] for name in GAZE["gazeLeft"]]] = 1
+    turn = torch.tensor([[*EYE_TURN["gazeLeft"], 0.0, *EYE_TURN["gazeLeft"], 0.0]], dtype=torch.float32)
+    with torch.no_grad():
+        neutral = model.vertices(torch.zeros(0), rest)[0]
+        by_joint = (model.vertices(torch.zeros(0), rest, eyes_pose=turn)[0] - neutral).norm(dim=1)
+        by_expression = (model.vertices(torch.zeros(0), aside)[0] - neutral).norm(dim=1)
+    eyeball = by_joint > 0.5 * by_joint.max()
+    return bool(by_expression[eyeball].mean() < 0.5 * by_joint[eyeball].mean())

@@ -80,6 +80,29 @@ class MadeUpFace:
         return (corners * torch.as_tensor(self.landmark_embedding.barycentric)[..., None]).sum(2)
 
 
+class StaringFace(MadeUpFace):
+    """A made-up face with two patches, its eyeballs, that `eyeLook` expressions leave alone and eye joints turn."""
+
+    def __init__(self, names: tuple[str, ...], **others) -> None:
+        super().__init__(names, **others)
+        self.joints = Joints(eyes=True)
+        centres = torch.tensor([[0.03, 0.03, 0.075], [-0.03, 0.03, 0.075]])
+        self._eyeballs = (self._rest[None] - centres[:, None]).norm(dim=-1) < 0.02
+        self._eye_centres = centres - torch.tensor([0.0, 0.0, 0.02])
+        self._moves[[names.index(name) for name in GAZE]] *= ~self._eyeballs.any(0)[:, None]
+
+    def vertices(self, shape, expression, *, rotation=None, translation=None, eyes_pose=None, **poses):
+        posed = super().vertices(shape, expression, **poses)
+        if eyes_pose is not None:
+            turns = rotvec_to_rotmat(eyes_pose.reshape(-1, 2, 3))
+            for side in (0, 1):
+                turned = (posed - self._eye_centres[side]) @ turns[:, side].mT + self._eye_centres[side]
+                posed = torch.where(self._eyeballs[side][:, None], turned, posed)
+        if rotation is not None:
+            posed = posed @ rotvec_to_rotmat(rotation).mT
+        return posed if translation is None else posed + translation[:, None]
+
+
 def smooth(random: np.random.Generator, n_frames: int, count: int, frames: float) -> np.ndarray:
     """(n_frames, count) smooth random curves of unit spread that change over about so many frames."""
     times = np.arange(n_frames)[:, None, None]

@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-from made_up_faces import GAZE, MadeUpFace, random_motion
+from made_up_faces import GAZE, MadeUpFace, StaringFace, random_motion
 
 from tdmm.errors import FaceModelError, NoFaceError
 from tdmm.face import load_face_model
@@ -46,6 +46,19 @@ def test_a_jaw_joint_and_statistical_expressions_are_recovered():
     fitted = fit_exact(model, truth)
     assert np.corrcoef(truth.jaw_pose[:, 0], fitted.jaw_pose[:, 0])[0, 1] > 0.97
     assert compare(truth, fitted, model).vertex_mm < 0.6
+
+
+def test_eye_joints_turn_where_the_expressions_move_only_the_lids():
+    model = StaringFace(NAMES)
+    controls = controls_of(model)
+    look = dict(zip(controls.names, controls.to_eyes, strict=True))
+    assert look["gazeLeft"][1] == look["gazeLeft"][4] > 0 > look["gazeRight"][1]  # +y is the subject's left
+    assert look["gazeDown"][0] == look["gazeDown"][3] > 0 > look["gazeUp"][0]  # +x looks down
+    truth = random_motion(model)
+    fitted = fit_exact(model, truth)
+    assert np.abs(truth.eyes_pose[:, 1]).max() > 0.05
+    assert np.corrcoef(truth.eyes_pose[:, 1], fitted.eyes_pose[:, 1])[0, 1] > 0.97
+    assert not controls_of(load_face_model()).to_eyes.any()  # the built-in head's expressions turn its eyes
 
 
 def test_the_built_in_head_is_recovered_from_noisy_landmarks():
