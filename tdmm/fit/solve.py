@@ -352,7 +352,7 @@ class Solver:
                 for at in (slice(i, i + options.block) for i in range(0, n_frames, options.block))
             ]
             pose = Pose(*(torch.cat([getattr(u[0], f) for u in updated]) for f in ("rotation", "place", "log_scale")))
-            controls, inlier = (torch.cat([u[i] for u in updated]) for i in (1, 2))
+            controls, inlier = torch.cat([u[1] for u in updated]), torch.cat([u[2] for u in updated])
             report(begun + iteration + 1)
         return Solution(pose, controls, shared, inlier)
 
