@@ -33,7 +33,7 @@ class Painter:
         self._lights = light_table(style)
         self._mode = NORMALS if style.normals else WIRE if style.wire else SHADED
         self._faces = np.ascontiguousarray(surface.faces[order])
-        self._uv_faces = np.ascontiguousarray(surface.uv_faces[order])
+        self._texels = texel_corners(surface, order)
         self._parts = np.ascontiguousarray(surface.part_of_face[order])
 
     def paint(
@@ -54,8 +54,7 @@ class Painter:
             self._n_opaque,
             self._parts,
             self.surface.occlusion,
-            self.surface.uv,
-            self._uv_faces,
+            self._texels,
             self.surface.albedo,
             self._materials,
             self._lights,
@@ -76,6 +75,14 @@ class Painter:
         return plain_picture(camera.image_size, self.style.background).copy()
 
 
+def texel_corners(surface: Surface, order: np.ndarray) -> np.ndarray:
+    """The corners' places (F, 3, 2) float32 in the texture of the triangles `order` (F,), in texels from the middle of
+    the first one, so that whole numbers are the middles of texels."""
+    height, width = surface.albedo.shape[:2]
+    u, v = surface.uv[surface.uv_faces[order]].transpose(2, 0, 1)
+    return np.ascontiguousarray(np.stack([u * width - 0.5, (1 - v) * height - 0.5], axis=-1), np.float32)
+
+
 @lru_cache(maxsize=4)
 def plain_picture(image_size: tuple[int, int], colour: tuple[int, int, int]) -> np.ndarray:
     """(H, W, 3) uint8 of one colour; kept, since copying it is ten times faster than making it."""
@@ -93,8 +100,7 @@ def draw_picture(  # type: ignore[no-untyped-def]
     n_opaque,
     parts,
     occlusion,
-    uv,
-    uv_faces,
+    texels,
     texture,
     materials,
     lights,
@@ -108,8 +114,8 @@ def draw_picture(  # type: ignore[no-untyped-def]
 ):
     """Draw over picture (H, W, 3) uint8.
 
-    points (V, 3), occlusion (V,) float32; faces, uv_faces (F, 3) int32, opaque ones first; parts (F,) uint8 rows of
-    materials; uv (U, 2) float32; texture (h, w, 3) uint8 sRGB; lights: see `styles.light_table`.
+    points (V, 3), occlusion (V,) float32; faces (F, 3) int32, opaque ones first; parts (F,) uint8 rows of materials;
+    texels: see `texel_corners`; texture (h, w, 3) uint8 sRGB; lights: see `styles.light_table`.
     """
     height, width = picture.shape[0], picture.shape[1]
     n_vertices = points.shape[0]
@@ -142,13 +148,13 @@ def draw_picture(  # type: ignore[no-untyped-def]
             xy, depth, faces, n_opaque, part_opacity, parts, numbers, tiles, offsets, sample_face, sample_nearness
         )
 
-    vertices = np.empty((n_vertices, 7), np.float32)
+    vertices = np.empty((n_vertices, 8), np.float32)  # 8: two vertices fill a cache line
     for v in range(n_vertices):
         vertices[v, 0], vertices[v, 1], vertices[v, 2] = xy[v, 0], xy[v, 1], depth[v]
         vertices[v, 3], vertices[v, 4], vertices[v, 5] = normals[v, 0], normals[v, 1], normals[v, 2]
         vertices[v, 6] = occlusion[v]
     shade_pixels(
-        box, face_id, numbers, sample_face, offsets, vertices, faces, parts, uv, uv_faces, texture,
+        box, face_id, numbers, sample_face, offsets, vertices, faces, parts, texels, texture,
          materials, lights, to_ray, mode, opacity, encode, decode, picture,
     )  # fmt: skip
 
