@@ -12,7 +12,7 @@ import numpy as np
 
 from tdmm.render.camera import NEAR
 from tdmm.render.compiled import compiled
-from tdmm.render.raster import edge
+from tdmm.render.raster import edge, least_inside
 
 # Eight rooks: no two samples share a row or a column of the 8 x 8 grid, so that upright, level and slanted edges all
 # get eight steps. (D3D's standard pattern; offsets in sixteenths of a pixel from the pixel's corner.)
@@ -147,7 +147,9 @@ def draw_samples(  # type: ignore[no-untyped-def]
             step0[s] = s0 * (dx0 * oy - dy0 * ox)
             step1[s] = s1 * (dx1 * oy - dy1 * ox)
             step2[s] = s2 * (dx2 * oy - dy2 * ox)
-        least0, least1, least2 = least_inside(closed0), least_inside(closed1), least_inside(closed2)
+        least0 = np.float32(least_inside(closed0))
+        least1 = np.float32(least_inside(closed1))
+        least2 = np.float32(least_inside(closed2))
         near0, near1, near2 = (
             np.float32(scale / depth[i0]),
             np.float32(scale / depth[i1]),
@@ -174,9 +176,3 @@ def draw_samples(  # type: ignore[no-untyped-def]
                     wins = (w0 >= least0) & (w1 >= least1) & (w2 >= least2) & (nearness > sample_nearness[number, s])
                     sample_nearness[number, s] = nearness if wins else sample_nearness[number, s]
                     sample_face[number, s] = f if wins else sample_face[number, s]
-
-
-@compiled(inline=True)
-def least_inside(closed):  # type: ignore[no-untyped-def]
-    """The least value of an edge's function that counts as inside: 0 where the edge holds its points, else above 0."""
-    return np.float32(0.0) if closed else np.float32(1e-37)

@@ -73,7 +73,7 @@ def draw_triangles(xy, depth, faces, cull, row_start, row_stop, face_id, inverse
     """Draw into the rows [row_start, row_stop) of face_id and inverse_depth, which hold -1 and 0 where empty."""
     width = face_id.shape[1]
     for f in range(faces.shape[0]):
-        i0, i1, i2 = faces[f, 0], faces[f, 1], faces[f, 2]
+        i0, i1, i2 = np.uintp(faces[f, 0]), np.uintp(faces[f, 1]), np.uintp(faces[f, 2])
         x0, y0 = np.float64(xy[i0, 0]), np.float64(xy[i0, 1])
         x1, y1 = np.float64(xy[i1, 0]), np.float64(xy[i1, 1])
         x2, y2 = np.float64(xy[i2, 0]), np.float64(xy[i2, 1])
@@ -95,22 +95,23 @@ def draw_triangles(xy, depth, faces, cull, row_start, row_stop, face_id, inverse
         ax0, ay0, dx0, dy0, s0, closed0 = edge(x1, y1, x2, y2, orientation)
         ax1, ay1, dx1, dy1, s1, closed1 = edge(x2, y2, x0, y0, orientation)
         ax2, ay2, dx2, dy2, s2, closed2 = edge(x0, y0, x1, y1, orientation)
-        for row in range(int(top), int(bottom) + 1):
+        least0, least1, least2 = least_inside(closed0), least_inside(closed1), least_inside(closed2)
+        start, stop = np.uintp(left), np.uintp(right) + np.uintp(1)
+        for row in range(np.uintp(top), np.uintp(bottom) + np.uintp(1)):
             py = row + 0.5
             r0, r1, r2 = dx0 * (py - ay0), dx1 * (py - ay1), dx2 * (py - ay2)
             entered = False
-            for column in range(int(left), int(right) + 1):
+            for column in range(start, stop):
                 px = column + 0.5
                 w0 = s0 * (r0 - dy0 * (px - ax0))
                 w1 = s1 * (r1 - dy1 * (px - ax1))
                 w2 = s2 * (r2 - dy2 * (px - ax2))
-                if w0 < 0.0 or w1 < 0.0 or w2 < 0.0:
+                # Bitwise: one branch, not six.
+                if not ((w0 >= least0) & (w1 >= least1) & (w2 >= least2)):
                     if entered:  # a row of a triangle is one run
                         break
                     continue
                 entered = True
-                if (w0 == 0.0 and not closed0) or (w1 == 0.0 and not closed1) or (w2 == 0.0 and not closed2):
-                    continue
                 nearness = np.float32(w0 * z0 + w1 * z1 + w2 * z2)
                 if nearness > inverse_depth[row, column]:
                     inverse_depth[row, column] = nearness
@@ -129,6 +130,12 @@ def edge(px, py, qx, qy, orientation):  # type: ignore[no-untyped-def]
         px, py, qx, qy, sign = qx, qy, px, py, -sign
     dx, dy = qx - px, qy - py
     return px, py, dx, dy, sign, (dy > 0.0 and sign < 0.0) or (dy == 0.0 and sign > 0.0)
+
+
+@compiled(inline=True)
+def least_inside(closed):  # type: ignore[no-untyped-def]
+    """The least value of an edge's function that counts as inside: 0 where the edge holds its points, else above 0."""
+    return 0.0 if closed else 1e-37  # more than float32's denormals, less than any area of pixels
 
 
 @compiled()
