@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
@@ -22,6 +23,11 @@ class Camera:
 
     intrinsics: np.ndarray
     image_size: tuple[int, int]
+
+    @cached_property
+    def inverse(self) -> np.ndarray:
+        """K^-1 (3, 3) float64. Kept: asked for each frame, it would keep the linear algebra library's threads busy."""
+        return np.linalg.inv(self.intrinsics)
 
     @staticmethod
     def of_motion(motion: FaceMotion, image_size: tuple[int, int] | None = None) -> Camera:

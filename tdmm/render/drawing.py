@@ -49,7 +49,7 @@ class Painter:
         draw_picture(
             points,
             np.ascontiguousarray(camera.intrinsics, np.float64),
-            np.linalg.inv(camera.intrinsics).astype(np.float32),
+            camera.inverse.astype(np.float32),
             self._faces,
             self._n_opaque,
             self._parts,

@@ -40,15 +40,25 @@ class View:
         """World vertices (V, 3) of a frame, in the axes of the camera, float32."""
         if self.yaw is None:
             return vertices
-        turned = (vertices - self.centre) @ turn_about_y(-self.yaw[frame]).T
-        turned[:, 2] -= self.distance
-        return turned.astype(np.float32)
+        x, y, z = turned_back(vertices - self.centre, self.yaw[frame])
+        return np.stack([x, y, z - self.distance], axis=-1).astype(np.float32)
 
 
 def turn_about_y(angle: float) -> np.ndarray:
     """Rotation matrix (3, 3) about +y; `angle` radians > 0 turns +z towards +x."""
     cosine, sine = math.cos(angle), math.sin(angle)
     return np.array([[cosine, 0, sine], [0, 1, 0], [-sine, 0, cosine]])
+
+
+def turned_back(points: np.ndarray, angle: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """x, y and z of points (..., 3) in the axes of a camera that stands `angle` radians (broadcast) about +y.
+
+    Written out: a matrix product would wake the threads of the linear algebra library for each frame, and those then
+    wait for more in a busy loop, on cores that others could use.
+    """
+    x, y, z = np.moveaxis(points, -1, 0)
+    cosine, sine = np.cos(angle), np.sin(angle)
+    return cosine * x - sine * z, y, sine * x + cosine * z
 
 
 def choose_view(
@@ -91,17 +101,22 @@ def frame_points(points: np.ndarray, angles: np.ndarray, camera: Camera) -> tupl
     height, width = camera.image_size
     focal = camera.intrinsics[0, 0]
     room = (1 - MARGIN) * np.array([width, height]) / 2 / focal
-    turned = np.stack([points @ turn_about_y(-angle).T for angle in angles])  # (A, N, 3)
+    angles = np.asarray(angles)[:, None]
+    x, y, z = turned_back(np.asfortranarray(points), angles)  # each (A, N)
+
+    def seen(centre: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray, float]:
+        """Points from the centre, and the distance: |x| / (distance - z) <= room, and the same upwards."""
+        at_x, at_y, at_z = turned_back(centre, angles)
+        dx, dy, dz = x - at_x, y - at_y, z - at_z
+        return dx, dy, dz, float((dz + np.maximum(np.abs(dx) / room[0], np.abs(dy) / room[1])).max())
+
     centre = (points.min(axis=0) + points.max(axis=0)) / 2
     # Perspective: what is nearer counts for more, so the middle of the points is not the middle of their picture.
     for _ in range(CENTRINGS):
-        seen = turned - np.stack([centre @ turn_about_y(-angle).T for angle in angles])[:, None]
-        # |x| / (distance - z) <= room, and the same upwards.
-        distance = (seen[..., 2] + (np.abs(seen[..., :2]) / room).max(axis=-1)).max()
-        picture = seen[..., :2] / (distance - seen[..., 2:])
-        off = (picture.min(axis=(0, 1)) + picture.max(axis=(0, 1))) / 2 * distance
-        centre[1] += off[1]
+        dx, dy, dz, distance = seen(centre)
+        nearness = distance / (distance - dz)
+        dx, dy = dx * nearness, dy * nearness
+        centre[1] += (dy.min() + dy.max()) / 2
         if len(angles) == 1:
-            centre += turn_about_y(angles[0]) @ [off[0], 0.0, 0.0]
-    seen = turned - np.stack([centre @ turn_about_y(-angle).T for angle in angles])[:, None]
-    return centre, float((seen[..., 2] + (np.abs(seen[..., :2]) / room).max(axis=-1)).max())
+            centre += turn_about_y(angles[0, 0]) @ [(dx.min() + dx.max()) / 2, 0.0, 0.0]
+    return centre, seen(centre)[3]
