@@ -25,6 +25,8 @@ DEPTH_STEP = 4.0
 FOLD_COSINE = 0.6
 # Side in pixels of the tiles by which triangles far from any edge are passed over.
 TILE = 8
+# Unsigned, so that numba need not look for negative indices in inner loops.
+_TILE, _ONE = np.uintp(TILE), np.uintp(1)
 
 
 @compiled(relaxed=True)
@@ -37,33 +39,45 @@ def mark_edges(face_id, inverse_depth, faces, normals, parts, pixel_angle, box, 
     """
     height, width = face_id.shape
     step = np.float32(DEPTH_STEP) * pixel_angle
-    for row in range(max(box[0] - 1, 0), min(box[1] + 1, height)):
-        for column in range(max(box[2] - 1, 0), min(box[3] + 1, width)):
+    for row in range(np.uintp(max(box[0] - 1, 0)), np.uintp(min(box[1] + 1, height))):
+        for column in range(np.uintp(max(box[2] - 1, 0)), np.uintp(min(box[3] + 1, width))):
             f = face_id[row, column]
             for direction in range(2):  # the right and the lower neighbour
-                row2, column2 = row + direction, column + 1 - direction
+                row2, column2 = row + np.uintp(direction), column + np.uintp(1 - direction)
                 if row2 == height or column2 == width:
                     continue
                 g = face_id[row2, column2]
                 if f == g:
                     continue
-                if f >= 0 and g >= 0 and parts[f] == parts[g]:
+                if (f >= 0) & (g >= 0):
+                    # Unsigned: a negative index, which numba would have to look for, cannot be.
+                    uf, ug = np.uintp(f), np.uintp(g)
+                    i0, j0 = np.uintp(faces[uf, 0]), np.uintp(faces[ug, 0])
                     a, b = inverse_depth[row, column], inverse_depth[row2, column2]
-                    i0, j0 = faces[f, 0], faces[g, 0]
-                    # |1/a - 1/b| > step * pixel's width at that depth, with a and b inverse depths.
-                    smooth = abs(a - b) <= step * min(a, b) and (
+                    cosine = (
                         normals[i0, 0] * normals[j0, 0]
                         + normals[i0, 1] * normals[j0, 1]
                         + normals[i0, 2] * normals[j0, 2]
-                        > np.float32(FOLD_COSINE)
                     )
-                    if not smooth:
-                        i1, i2, j1, j2 = faces[f, 1], faces[f, 2], faces[g, 1], faces[g, 2]
-                        smooth = i0 in (j0, j1, j2) or i1 in (j0, j1, j2) or i2 in (j0, j1, j2)
-                    if smooth:
+                    same = parts[uf] == parts[ug]
+                    # |1/a - 1/b| > step * pixel's width at that depth, with a and b inverse depths.
+                    if same & (abs(a - b) <= step * min(a, b)) & (cosine > np.float32(FOLD_COSINE)):
+                        continue
+                    if same and touching(faces, uf, ug):
                         continue
                 marks[row, column] = 1
                 marks[row2, column2] = 1
+
+
+@compiled(inline=True)
+def touching(faces, f, g):  # type: ignore[no-untyped-def]
+    """Whether two triangles share a corner."""
+    i0, i1, i2, j0, j1, j2 = faces[f, 0], faces[f, 1], faces[f, 2], faces[g, 0], faces[g, 1], faces[g, 2]
+    return (
+        (i0 == j0) | (i0 == j1) | (i0 == j2)
+        | (i1 == j0) | (i1 == j1) | (i1 == j2)
+        | (i2 == j0) | (i2 == j1) | (i2 == j2)
+    )  # fmt: skip
 
 
 @compiled()
@@ -114,7 +128,7 @@ def draw_samples(  # type: ignore[no-untyped-def]
         np.empty(n_samples, np.float32),
     )
     for f in range(faces.shape[0]):
-        i0, i1, i2 = faces[f, 0], faces[f, 1], faces[f, 2]
+        i0, i1, i2 = np.uintp(faces[f, 0]), np.uintp(faces[f, 1]), np.uintp(faces[f, 2])
         x0, y0 = np.float64(xy[i0, 0]), np.float64(xy[i0, 1])
         x1, y1 = np.float64(xy[i1, 0]), np.float64(xy[i1, 1])
         x2, y2 = np.float64(xy[i2, 0]), np.float64(xy[i2, 1])
@@ -125,11 +139,18 @@ def draw_samples(  # type: ignore[no-untyped-def]
         left, right = max(np.floor(min(x0, x1, x2)), 0.0), min(np.floor(max(x0, x1, x2)), width - 1.0)
         if not (top <= bottom and left <= right):
             continue
-        first_row, last_row, first_column, last_column = int(top), int(bottom), int(left), int(right)
+        first_row, last_row = np.uintp(top), np.uintp(bottom)
+        first_column, last_column = np.uintp(left), np.uintp(right)
         touched = False
-        for i in range(first_row // TILE, last_row // TILE + 1):
-            for j in range(first_column // TILE, last_column // TILE + 1):
+        for i in range(first_row // _TILE, last_row // _TILE + _ONE):
+            for j in range(first_column // _TILE, last_column // _TILE + _ONE):
                 touched |= tiles[i, j] > 0
+        if not touched:
+            continue
+        touched = False
+        for row in range(first_row, last_row + _ONE):
+            for column in range(first_column, last_column + _ONE):
+                touched |= numbers[row, column] >= 0
         if not touched:
             continue
         if not (depth[i0] >= NEAR and depth[i1] >= NEAR and depth[i2] >= NEAR and np.isfinite(area)):
@@ -158,21 +179,22 @@ def draw_samples(  # type: ignore[no-untyped-def]
         shown = n_samples
         if f >= n_opaque:
             shown = int(np.floor(opacity[parts[f]] * n_samples + 0.5))
-        for row in range(first_row, last_row + 1):
-            for column in range(first_column, last_column + 1):
+        for row in range(first_row, last_row + _ONE):
+            for column in range(first_column, last_column + _ONE):
                 number = numbers[row, column]
                 if number < 0:
                     continue
+                n = np.uintp(number)
                 cx, cy = column + 0.5, row + 0.5
                 c0 = s0 * (dx0 * (cy - ay0) - dy0 * (cx - ax0))
                 c1 = s1 * (dx1 * (cy - ay1) - dy1 * (cx - ax1))
                 c2 = s2 * (dx2 * (cy - ay2) - dy2 * (cx - ax2))
-                if c0 < reach0 or c1 < reach1 or c2 < reach2:
+                if (c0 < reach0) | (c1 < reach1) | (c2 < reach2):
                     continue
                 e0, e1, e2 = np.float32(c0), np.float32(c1), np.float32(c2)
                 for s in range(shown):  # without branches: the compiler makes vector code of it
                     w0, w1, w2 = e0 + step0[s], e1 + step1[s], e2 + step2[s]
                     nearness = w0 * near0 + w1 * near1 + w2 * near2
-                    wins = (w0 >= least0) & (w1 >= least1) & (w2 >= least2) & (nearness > sample_nearness[number, s])
-                    sample_nearness[number, s] = nearness if wins else sample_nearness[number, s]
-                    sample_face[number, s] = f if wins else sample_face[number, s]
+                    wins = (w0 >= least0) & (w1 >= least1) & (w2 >= least2) & (nearness > sample_nearness[n, s])
+                    sample_nearness[n, s] = nearness if wins else sample_nearness[n, s]
+                    sample_face[n, s] = f if wins else sample_face[n, s]
