@@ -100,7 +100,7 @@ def run(arguments: Sequence[str]) -> int:
         if isinstance(error, typer.TyperException) and hasattr(error, "show"):  # usage errors of the parser
             context = getattr(error, "ctx", None)
             path = context.command_path if context is not None else "tdmm"
-            message = error.format_message().strip().rstrip(".")
+            message = error.format_message().replace("Value error, ", "").strip().rstrip(".")
             return _failed(f"{message} (see {path} --help)", EXIT_USAGE, debug)
         kind = type(error).__name__
         return _failed(f"{kind}: {error} (a fault in tdmm; --debug shows where)", EXIT_FAILED, debug)

@@ -167,7 +167,7 @@ def command(
         report = {"inputs": sources, "output": output, "format": format, "frames": count, "fps": pictures.fps}
         sys.stdout.write(json.dumps({**report, "wall_seconds": round(seconds, 3)}) + "\n")
     where = "" if output == paths.STANDARD else f" -> {output}"
-    console.say(f"{_label(sources)}{where}: {count} frames in {seconds:.1f} s")
+    console.say(f"{_label(sources)}{where}: {count} frame{'' if count == 1 else 's'} in {seconds:.1f} s")
 
 
 def _refuse_clashes(
