@@ -21,7 +21,8 @@ from tdmm.motion import FaceMotion, make_motion
 CLIPS = Path(os.environ.get("TDMM_CLIPS") or Path(__file__).resolve().parents[2] / "shared" / "clips")
 REPEATS = 3
 NOISE = 0.005
-SEEDS = range(10)
+# Seeds 0-9 served to choose the solver's smoothness; what is reported comes from others.
+SEEDS = range(100, 120)
 
 
 def run() -> list[Row]:
