@@ -75,7 +75,7 @@ def pyrender_rates(motion: FaceMotion, options: RenderOptions) -> tuple[float, f
 def raw_rows(motion: FaceMotion, options: RenderOptions, what: str, *, bounds: bool) -> list[Row]:
     """Ours, and the peer's on the same mesh: the job is a head that moves; standing still is given beside it.
 
-    The peer draws less: one light, no texture, no part of its own for any pixel.
+    The peer draws less: one light, no texture, and no anti-aliased edges where OSMesa has no multisampling.
     """
     for _ in render(motion[:4], options=options):  # compile
         pass

@@ -19,6 +19,7 @@ from tdmm.face.data import Buffers, check_coefficients, fingerprint, read_bytes
 from tdmm.face.flame import embedded_landmarks
 from tdmm.face.linear import blendshapes, rotvec_to_rotmat
 from tdmm.face.model import Appearance, Joints, LandmarkEmbedding
+from tdmm.face.names import spell_side
 from tdmm.face.obj import read_mesh, read_vertices
 
 NAME = "ict-facekit"
@@ -57,12 +58,7 @@ def find_ict_folder(path: Path) -> Path | None:
 
 def arkit_name(name: str) -> str:
     """ARKit's name of an ICT-FaceKit expression where both are the same unit: mouthSmile_L is mouthSmileLeft."""
-    if name in HALVES:
-        return name
-    for ending, side in (("_L", "Left"), ("_R", "Right")):
-        if name.endswith(ending):
-            return name.removesuffix(ending) + side
-    return name
+    return name if name in HALVES else spell_side(name)
 
 
 def load_ict(path: str | Path, cache: Path | None = None) -> IctModel:

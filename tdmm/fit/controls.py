@@ -14,6 +14,7 @@ import numpy as np
 import torch
 
 from tdmm.face.model import FaceModel
+from tdmm.face.names import spell_side
 
 # Each gaze control moves both eyes; the names are from the subject's own side.
 GAZE = {
@@ -61,15 +62,10 @@ class Controls:
         return len(self.names)
 
 
-def arkit_name(name: str) -> str:
-    """`mouthSmile_L`, as ICT-FaceKit writes it, is `mouthSmileLeft`."""
-    return {"_L": name[:-2] + "Left", "_R": name[:-2] + "Right"}.get(name[-2:], name)
-
-
 def controls_of(model: FaceModel) -> Controls:
     """The controls of a face model, by the names of its expressions and by its joints."""
     rows: list[dict] = []
-    known = {arkit_name(name): index for index, name in enumerate(model.expression_names)}
+    known = {spell_side(name): index for index, name in enumerate(model.expression_names)}
     tied: dict[str, str] = {}
     if all(name in known for pair in GAZE.values() for name in pair):
         tied = {name: control for control, pair in GAZE.items() for name in pair}

@@ -104,7 +104,7 @@ def landmark_model_of(model: FaceModel, n_shape: int) -> LandmarkModel:
     values = lower + (upper - lower) * torch.rand(4, len(controls), generator=random)
     rotvec = 0.3 * torch.randn(4, 3, generator=random)
     miss = reduced.correction(shape, values, rotvec_to_rotmat(rotvec), rotvec).norm(dim=-1)
-    return LandmarkModel(**{**reduced.__dict__, "linear": bool((miss < EXACT_WITHIN * reduced.sigma).all())})
+    return replace(reduced, linear=bool((miss < EXACT_WITHIN * reduced.sigma).all()))
 
 
 def _without_unseen(model: FaceModel, controls: Controls, index: np.ndarray) -> Controls:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import time
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any, BinaryIO
 
 import numpy as np
@@ -105,7 +105,7 @@ def fit_landmarks(
     xy = (observations.points[seen][:, reduced.index] - principal) / longest
     solver = options.solver
     if options.focal is not None:
-        solver = SolverOptions(**{**asdict(solver), "focal": options.focal / longest})
+        solver = replace(solver, focal=options.focal / longest)
     report_step = None if progress is None else (lambda done, total: progress("solve", done, total))
     with torch.inference_mode():
         solution = solve(
