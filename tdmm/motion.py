@@ -140,11 +140,11 @@ class FaceMotion:
 
     __hash__ = None  # type: ignore[assignment]  # holds arrays
 
-    def check_face_model(self, name: str, sha256: str) -> None:
-        """Raise `MotionError`, naming both, unless the motion belongs to this face model."""
+    def check_face_model(self, name: str, sha256: str, whose: str = "this motion") -> None:
+        """Raise `MotionError`, naming both, unless the motion belongs to this face model. whose: its file, if known."""
         if self.face_model_sha256 != sha256:
             raise MotionError(
-                f"this motion was made with face model {self.face_model} ({self.face_model_sha256[:12]}), "
+                f"{whose} was made with face model {self.face_model} ({self.face_model_sha256[:12]}), "
                 f"not with {name} ({sha256[:12]}); name the right one with --face-model"
             )
 

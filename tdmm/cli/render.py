@@ -150,6 +150,8 @@ def command(
     started = time.perf_counter()
     loaded = [_read(source) for source in sources]
     model = face_models.load(face_model, console)
+    for source, motion in zip(sources, loaded, strict=True):
+        motion.check_face_model(model.name, model.sha256, _label([source]))
     with (
         _draw(loaded, sources, over, beside, model, options, choose_device(device)) as pictures,
         console.progress(_label(sources)) as progress,

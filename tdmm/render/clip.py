@@ -140,7 +140,7 @@ def identity(motion: FaceMotion, face_model: FaceModel, options: RenderOptions) 
         if not Path(wanted).exists():
             raise TdmmError(f"identity: expected {', '.join(IDENTITY_NAMES)} or a motion file, found {str(wanted)!r}")
         other = read_motion(wanted)
-        other.check_face_model(face_model.name, face_model.sha256)
+        other.check_face_model(face_model.name, face_model.sha256, str(wanted))
         shape = other.shape
     if shape.ndim != 1 or len(shape) > face_model.n_shape:
         raise TdmmError(

@@ -209,6 +209,7 @@ def test_a_bad_motion_is_told_in_one_line(tdmm, motion, tmp_path, kind, said):
     outcome = tdmm("render", tmp_path / "bad.npz", "-o", tmp_path / "out.mp4")
     assert outcome.code == 1
     assert said in outcome.error_line
+    assert "bad.npz" in outcome.error_line
     assert os.listdir(tmp_path) == ["bad.npz"]
 
 
