@@ -10,10 +10,11 @@ import contextlib
 import itertools
 import os
 import queue
+import signal
 import subprocess
 import tempfile
 import threading
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import BinaryIO
 
@@ -176,14 +177,20 @@ def _encode(
     command = [ffmpeg.ffmpeg_path(), "-hide_banner", "-nostats", "-loglevel", "level+warning", "-y"]
     descriptor = _descriptor(stream) if stream is not None else None
     out = subprocess.DEVNULL if stream is None else subprocess.PIPE if descriptor is None else descriptor
-    process = subprocess.Popen(
-        [*command, *source, *options, address],
-        stdin=subprocess.PIPE,
-        stdout=out,
-        stderr=subprocess.PIPE,
-        start_new_session=True,
-        cwd=folder,
-    )
+    # An interrupt before the block below watches over the process would leave it alive, to write its file once more.
+    release = _hold_interrupts()
+    try:
+        process = subprocess.Popen(
+            [*command, *source, *options, address],
+            stdin=subprocess.PIPE,
+            stdout=out,
+            stderr=subprocess.PIPE,
+            start_new_session=True,
+            cwd=folder,
+        )
+    except BaseException:
+        release()
+        raise
     complaints: collections.deque[str] = collections.deque(maxlen=_KEPT_COMPLAINTS)
     waiting: queue.Queue[np.ndarray | None] = queue.Queue(_QUEUED_FRAMES)
     stopped = threading.Event()  # nobody takes frames any more
@@ -198,6 +205,7 @@ def _encode(
         helper.start()
     count = 0
     try:
+        release()
         for picture in itertools.chain([first], pictures):
             if not _put(waiting, picture, stopped):
                 break
@@ -351,3 +359,22 @@ def _explained(name: str) -> Iterator[None]:
         raise
     except OSError as error:
         raise OutputError(f"{name}: cannot be written: {error.strerror or error}") from error
+
+
+def _hold_interrupts() -> Callable[[], None]:
+    """Keep Ctrl-C back until the function that is returned is called, which then raises `KeyboardInterrupt`.
+
+    Only the main thread receives it; in others nothing is done.
+    """
+    came: list[int] = []
+    try:
+        before = signal.signal(signal.SIGINT, lambda number, frame: came.append(number))
+    except ValueError:
+        return lambda: None
+
+    def release() -> None:
+        signal.signal(signal.SIGINT, before)
+        if came:
+            raise KeyboardInterrupt
+
+    return release
