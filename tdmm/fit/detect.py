@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -18,6 +20,8 @@ LONGEST_SIDE = 1920
 REGION_SIDE = 384
 # No detector finds a face in fewer pixels.
 SHORTEST_SIDE = 16
+# Two faces whose boxes overlap by more than this (intersection over union) are one.
+SAME_FACE = 0.5
 # A region's side in lengths of the face's box: mediapipe's own choice.
 ROOM_AROUND_FACE = 1.5
 SYSTEM_LIBRARIES = "apt-get install libgl1 libglib2.0-0"
@@ -82,14 +86,19 @@ class Detector(Protocol):
 class DetectorOptions:
     """How faces are found and followed.
 
+    faces: how many are followed at a time; None follows all.
     min_detection_score, min_tracking_score: mediapipe's thresholds, 0..1.
-    hold_seconds: after the followed face was lost, only a face near its last place is taken up again for
-        this long; later the largest one is.
+    hold_seconds: after the one followed face was lost, only a face near its last place is taken up again for
+        this long; later the largest one is. Where several are followed, this is how long a lost one is looked
+        for in every frame.
+    search_seconds: how often new faces are looked for while fewer than `faces` are followed.
     """
 
+    faces: int | None = 1
     min_detection_score: float = 0.5
     min_tracking_score: float = 0.5
     hold_seconds: float = 1.0
+    search_seconds: float = 0.4
 
 
 def open_detector(options: DetectorOptions | None = None) -> Detector:
@@ -113,12 +122,16 @@ class Region:
 
 
 class MediapipeDetector:
-    """mediapipe 0.10 FaceMesh: 478 points with iris, following one face.
+    """mediapipe 0.10 FaceMesh: 478 points with iris, following one face or several.
 
     When no face is followed, mediapipe's face detectors (near range, then far range) look for all faces and the
     largest is taken up. From then on its own landmarks say where the landmark network looks next, as in
     mediapipe's tracking mode, so that no other face can take its place. The face's region alone is cut out and
     handed over: a large frame costs no more than a small one, and a small face in it keeps its pixels.
+
+    Of several faces each has its own region. While there is room for more, new ones are looked for now and then; two
+    regions that end up on one face (one passed before the other) become one, and the hidden face is found anew later:
+    who it was is not known here (see `tdmm.fit.tracks`).
     """
 
     name = "mediapipe-facemesh"
@@ -129,6 +142,7 @@ class MediapipeDetector:
         self.version = parts.version
         self._options = options
         self._rectangle = parts.rectangle
+        self._talks = True
         with without_chatter():
             self._finders: list[Any] = [
                 parts.finder(min_detection_confidence=options.min_detection_score, model_selection=reach)
@@ -138,38 +152,61 @@ class MediapipeDetector:
             blank = np.zeros((64, 64, 3), np.uint8)
             self._find(blank)
             self._look(blank, Region(np.array([32.0, 32.0]), 64.0, 0.0))
-        self._next: Region | None = None  # where to look in the next frame
-        self._last: Region | None = None  # where a face was seen last, and when
-        self._last_seen = -np.inf
-        self._talks = True
+        self.reset()
 
     def detect(self, image: np.ndarray, timestamp: float) -> list[Landmarks]:
         image = _rgb(image)
         if min(image.shape[:2]) < SHORTEST_SIDE:
-            self._next = None
+            self._next = []
             return []
-        region = self._next if self._next is not None else self._choose(self._find(image), timestamp)
-        if region is None:
-            return []
-        if self._talks:  # the first face makes the graph talk once more
-            with without_chatter():
-                found = self._look(image, region)
-            self._talks = found is None
-        else:
-            found = self._look(image, region)
-        if found is None:
-            self._next = None
-            return []
-        self._next = _region_of(found)
-        self._last, self._last_seen = self._next, timestamp
-        return [found]
+        followed = len(self._next)
+        found = self._look_into(image, self._next)
+        if len(found) < followed:
+            self._lost_at = timestamp
+        # A single face that was lost is looked for from the next frame on.
+        if self._searches(timestamp, followed if self._options.faces == 1 else len(found)):
+            self._searched_at = timestamp
+            found = self._look_into(image, self._choose(self._find(image), found, timestamp), found)
+        self._next = [_region_of(face) for face in found]
+        if found:
+            self._last, self._last_seen = self._next[0], timestamp
+        return found
 
     def reset(self) -> None:
-        self._next, self._last, self._last_seen = None, None, -np.inf
+        self._next: list[Region] = []  # where to look in the next frame
+        self._last: Region | None = None  # where the first face was seen last, and when
+        self._last_seen = self._lost_at = self._searched_at = -np.inf
 
     def close(self) -> None:
         for graph in (self._mesh, *self._finders):
             graph.close()
+
+    def _searches(self, timestamp: float, followed: int) -> bool:
+        """Whether new faces are looked for in this frame."""
+        if followed == 0:
+            return True
+        if self._options.faces is not None and followed >= self._options.faces:
+            return False
+        return (
+            timestamp - self._searched_at >= self._options.search_seconds
+            or timestamp - self._lost_at <= self._options.hold_seconds
+        )
+
+    def _look_into(
+        self, image: np.ndarray, regions: Sequence[Region], faces: Sequence[Landmarks] = ()
+    ) -> list[Landmarks]:
+        """`faces` and those in the regions, each face once: of two regions with one face the nearer one has it."""
+        found = [(face, 1.0) for face in faces]
+        for region in regions:
+            face = self._look(image, region)
+            if face is None:
+                continue
+            likely = _overlap(_region_of(face).box, region.box)
+            rivals = [other for other in found if _overlap(other[0].box, face.box) > SAME_FACE]
+            if all(likely > other[1] for other in rivals):
+                found = [other for other in found if not any(other is rival for rival in rivals)]
+                found.append((face, likely))
+        return [face for face, _ in found]
 
     def _look(self, image: np.ndarray, region: Region) -> Landmarks | None:
         """The landmarks of the face in a region, or None where there is none."""
@@ -190,30 +227,44 @@ class MediapipeDetector:
             height=region.side / extent[1],
             rotation=region.angle,
         )
-        answer = self._mesh.process({"image": np.ascontiguousarray(cut), "region": rectangle})
+        with without_chatter() if self._talks else nullcontext():
+            answer = self._mesh.process({"image": np.ascontiguousarray(cut), "region": rectangle})
         if not answer.landmarks:
             return None
+        self._talks = False  # the first face makes the graph talk once more
         points = np.array([(p.x, p.y, p.z) for p in answer.landmarks.landmark]) * extent + [left, top, 0]
         score = getattr(answer, _SCORE)
         return Landmarks(points.astype(np.float32), 1.0 if score is None else float(np.clip(score, 0, 1)))
 
     def _find(self, image: np.ndarray) -> list[Region]:
-        """Where faces are in a whole picture, by the near-range detector, else by the far-range one."""
+        """Where faces are in a whole picture: by the near-range detector, else (or also) by the far-range one."""
         factor = -(-max(image.shape[:2]) // LONGEST_SIDE)
         if factor > 1:
             image = np.asarray(Image.fromarray(image).reduce(factor))
         extent = np.array([image.shape[1], image.shape[0]], np.float64) * factor
+        regions: list[Region] = []
         for finder in self._finders:
             faces = finder.process(image).detections or []
-            if faces:
-                return [_region_of_detection(face.location_data, extent) for face in faces]
-        return []
+            regions += [_region_of_detection(face.location_data, extent) for face in faces]
+            if regions and self._options.faces == 1:
+                break
+        return regions
 
-    def _choose(self, regions: list[Region], timestamp: float) -> Region | None:
-        """The largest face; shortly after a loss, only one that overlaps the lost face's region."""
-        if self._last is not None and timestamp - self._last_seen <= self._options.hold_seconds:
+    def _choose(self, regions: list[Region], known: list[Landmarks], timestamp: float) -> list[Region]:
+        """The largest faces that are not known, as many as there is room for.
+
+        A single face, shortly after it was lost, has to overlap the lost face's region.
+        """
+        held = self._options.faces == 1 and timestamp - self._last_seen <= self._options.hold_seconds
+        if held and self._last is not None:
             regions = [region for region in regions if _overlap(region.box, self._last.box) > 0.1]
-        return max(regions, key=lambda region: region.side, default=None)
+        taken = [_region_of(face).box for face in known]
+        chosen: list[Region] = []
+        for region in sorted(regions, key=lambda region: -region.side):
+            if all(_overlap(region.box, box) < SAME_FACE for box in taken):
+                chosen.append(region)
+                taken.append(region.box)
+        return chosen if self._options.faces is None else chosen[: self._options.faces - len(known)]
 
 
 def _region_of(face: Landmarks) -> Region:
