@@ -20,13 +20,16 @@ from tdmm.errors import FaceModelError
 from tdmm.face.data import Buffers, check_coefficients, fingerprint, read_bytes
 from tdmm.face.linear import blendshapes, linear_blend_skinning, points_on_triangles, rotvec_to_rotmat
 from tdmm.face.model import Appearance, Joints, LandmarkEmbedding
-from tdmm.face.pickles import read_pickled_arrays
+from tdmm.face.pickles import read_numpy_dict, read_pickled_arrays
 
 N_SHAPE = 300  # the first components of shapedirs are identity, the others expression
 PARENTS = (-1, 0, 1, 1, 1)  # root, neck, jaw, left eye, right eye
 EMBEDDING_FILE = "mediapipe_landmark_embedding.npz"
+IBUG_FILE = "landmark_embedding.npy"
 # Spread of the detector about a landmark of that file, which says nothing of it: lips, lids, brows and nose only.
 EMBEDDING_SIGMA = 0.002
+# The same for the 68 points of iBUG, and for those along the jaw, which slide with the silhouette.
+IBUG_SIGMA, IBUG_JAW_SIGMA, N_IBUG_JAW = 0.002, 0.012, 17
 _KEYS = ("v_template", "shapedirs", "posedirs", "J_regressor", "kintree_table", "weights", "f")
 # Half the opening angle of the iris seen from the centre of the eyeball: an iris of 11.8 mm on one of 24 mm.
 _IRIS_COSINE = np.cos(np.arcsin(5.9 / 12))
@@ -35,7 +38,8 @@ _IRIS_COSINE = np.cos(np.arcsin(5.9 / 12))
 def load_flame(path: str | Path) -> FlameModel:
     """FLAME from `.pkl` (read without running it, see `tdmm.face.pickles`) or `.npz` with the same keys.
 
-    `mediapipe_landmark_embedding.npz` is read from the same folder if it is there. Raises `FaceModelError`.
+    `mediapipe_landmark_embedding.npz` and `landmark_embedding.npy` (68 points of iBUG) are read from the same folder
+    where they are there. Raises `FaceModelError`.
     """
     path = Path(path)
     data = read_bytes(path)
@@ -43,7 +47,9 @@ def load_flame(path: str | Path) -> FlameModel:
     checked = _check(path, arrays)
     embedding_path = path.parent / EMBEDDING_FILE
     embedding = read_mediapipe_embedding(embedding_path, len(checked["faces"])) if embedding_path.exists() else None
-    return FlameModel(model_name(path), checked, embedding)
+    ibug_path = path.parent / IBUG_FILE
+    ibug68 = read_ibug_embedding(ibug_path, len(checked["faces"])) if ibug_path.exists() else None
+    return FlameModel(model_name(path), checked, embedding, ibug68)
 
 
 def model_name(path: Path) -> str:
@@ -61,13 +67,20 @@ class FlameModel:
 
     joints = Joints(neck=True, jaw=True, eyes=True)
 
-    def __init__(self, name: str, arrays: dict[str, np.ndarray], embedding: LandmarkEmbedding | None = None) -> None:
+    def __init__(
+        self,
+        name: str,
+        arrays: dict[str, np.ndarray],
+        embedding: LandmarkEmbedding | None = None,
+        ibug68_embedding: LandmarkEmbedding | None = None,
+    ) -> None:
         """`arrays`: template (V, 3), basis (300 + E, V, 3), pose_basis (36, V, 3), joint_regressor (5, V) and
         skin_weights (V, 5), all float32, and faces (F, 3) int32."""
         self.name = name
         self.sha256 = fingerprint(arrays)
         self.faces = arrays["faces"]
         self.landmark_embedding = embedding
+        self.ibug68_embedding = ibug68_embedding  # of other detectors, where the user has it
         self.n_shape = N_SHAPE
         self.n_vertices = len(arrays["template"])
         n_expressions = len(arrays["basis"]) - N_SHAPE
@@ -176,6 +189,32 @@ def read_mediapipe_embedding(path: Path, n_faces: int) -> LandmarkEmbedding:
     everywhere.barycentric[landmark] = barycentric / barycentric.sum(-1, keepdims=True)
     everywhere.sigma[landmark] = EMBEDDING_SIGMA
     return everywhere
+
+
+def read_ibug_embedding(path: Path, n_faces: int) -> LandmarkEmbedding:
+    """The file that comes with FLAME for the 68 points of iBUG, those of the jaw as seen from the front.
+
+    Keys: full_lmk_faces_idx (1, 68), full_lmk_bary_coords (1, 68, 3). Raises `FaceModelError`.
+    """
+    keys = ("full_lmk_faces_idx", "full_lmk_bary_coords")
+    arrays = read_numpy_dict(path, read_bytes(path), keys)
+    missing = [key for key in keys if key not in arrays]
+    if missing:
+        raise FaceModelError(f"{path}: expected the key {', '.join(missing)}; is it FLAME's file of 68 landmarks?")
+    face, barycentric = (arrays[key] for key in keys)
+    right = face.size == 68 and face.dtype.kind in "iu" and barycentric.size == 204 and barycentric.dtype.kind == "f"
+    if not right or face.min() < 0 or face.max() >= n_faces or not np.isfinite(barycentric).all():
+        raise FaceModelError(
+            f"{path}: expected 68 triangles below {n_faces} and their weights, found {face.shape} and "
+            f"{barycentric.shape}; is it of this model?"
+        )
+    weights = barycentric.reshape(68, 3).astype(np.float32)
+    return LandmarkEmbedding(
+        face=face.reshape(68).astype(np.int64),
+        barycentric=weights / weights.sum(-1, keepdims=True),
+        sigma=np.where(np.arange(68) < N_IBUG_JAW, IBUG_JAW_SIGMA, IBUG_SIGMA).astype(np.float32),
+        scheme="ibug68",
+    )
 
 
 def _read_npz(path: Path, data: bytes) -> dict[str, np.ndarray]:

@@ -41,6 +41,9 @@ def read_pickled_arrays(path: Path, data: bytes, keys: tuple[str, ...]) -> dict[
         raise FaceModelError(
             f"{path}: expected a whole pickle, found a damaged one ({type(error).__name__}: {_one_line(error)})"
         ) from error
+    if isinstance(content, _Kept) and content.kind == "numpy._reconstruct":  # of an .npy file: an array of one object
+        items = content.state[-1] if isinstance(content.state, tuple) and content.state else None
+        content = items[0] if isinstance(items, list) and len(items) == 1 else items
     if not isinstance(content, dict):
         raise FaceModelError(f"{path}: expected a pickled dict of arrays, found {type(content).__name__}")
     found = {}
@@ -51,6 +54,20 @@ def read_pickled_arrays(path: Path, data: bytes, keys: tuple[str, ...]) -> dict[
             except (ValueError, TypeError, LookupError, AttributeError, ArithmeticError, RecursionError) as error:
                 raise FaceModelError(f"{path}: {key}: expected an array, found {_one_line(error)}") from error
     return found
+
+
+def read_numpy_dict(path: Path, data: bytes, keys: tuple[str, ...]) -> dict[str, np.ndarray]:
+    """`read_pickled_arrays` of an `.npy` file that holds one dict, as `numpy.save` writes it. Raises as that does."""
+    stream = io.BytesIO(data)
+    try:
+        version = np.lib.format.read_magic(stream)
+        read_header = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}
+        shape, _, dtype = read_header[version](stream)
+    except (ValueError, KeyError, EOFError) as error:
+        raise FaceModelError(f"{path}: expected an .npy file of numpy, found another ({_one_line(error)})") from error
+    if dtype != np.dtype(object) or shape != ():
+        raise FaceModelError(f"{path}: expected a dict of arrays, found values of {dtype} {shape}")
+    return read_pickled_arrays(path, data[stream.tell() :], keys)
 
 
 def _one_line(error: Exception) -> str:
@@ -87,7 +104,8 @@ class _Reader(pickle._Unpickler):  # type: ignore[name-defined]
     def _stand_in(self, module: str, name: str) -> Any:
         """Made anew for every file: a pickle may set attributes on what it is lent."""
         package = module.split(".")[0]
-        if (package == "numpy" and name in _NUMPY) or package == "chumpy":
+        # torch's tensors, of which the values are not read, lie beside arrays in FLAME's landmark file.
+        if (package == "numpy" and name in _NUMPY) or package in ("chumpy", "torch"):
             return type(name, (_Kept,), {"kind": f"{package}.{name}"})
         if module.startswith("scipy.sparse") and name in _SPARSE:  # the modules have been renamed over the years
             return type(name, (_Kept,), {"kind": f"scipy.{name}"})

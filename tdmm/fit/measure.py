@@ -6,7 +6,7 @@ import numpy as np
 import torch
 
 from tdmm.face.model import FaceModel
-from tdmm.fit.scheme import LEFT_OUTER_EYE, RIGHT_OUTER_EYE
+from tdmm.fit.scheme import scheme_of
 from tdmm.motion import FaceMotion
 
 
@@ -34,8 +34,16 @@ def reprojection(motion: FaceMotion, model: FaceModel, points: np.ndarray, seen:
     The picture distance between the model's landmark, posed and projected with nothing but what `motion` holds, and the
     detected one, over the detected distance between the outer eye corners in that frame. Every landmark with a place
     on the mesh counts, the sliding ones of the face's outline and the irises too; landmarks without one are NaN.
-    points: (T, L, 2) pixels. seen: (T,) bool with N true.
+    points: (T, L, 2) pixels of the scheme that the model's embedding has, NaN where not seen; in frames without the eye
+    corners the usual distance between them counts. seen: (T,) bool with N true.
     """
     miss = np.linalg.norm(project_landmarks(motion, model)[seen] - points[seen], axis=-1)
-    eyes = np.linalg.norm(points[seen][:, LEFT_OUTER_EYE] - points[seen][:, RIGHT_OUTER_EYE], axis=-1)
-    return 100 * miss / eyes[:, None]
+    eyes = outer_eye_distance(points[seen], model)
+    return 100 * miss / np.where(np.isnan(eyes), np.nanmedian(eyes), eyes)[:, None]
+
+
+def outer_eye_distance(points: np.ndarray, model: FaceModel) -> np.ndarray:
+    """(T,) pixels between the outer corners of the eyes, from landmarks (T, L, 2) of the model's embedding's scheme."""
+    assert model.landmark_embedding is not None
+    right, left = scheme_of(model.landmark_embedding.scheme).outer_eyes
+    return np.linalg.norm(points[:, left] - points[:, right], axis=-1)

@@ -12,6 +12,7 @@ import numpy as np
 
 from tdmm.errors import NoFaceError
 from tdmm.fit.detect import LONGEST_SIDE, Detector
+from tdmm.fit.scheme import scheme_of, visibility
 from tdmm.io.video import VideoReader, open_video
 
 Progress = Callable[[str, int, "int | None"], None]
@@ -26,6 +27,8 @@ class Observations:
     image_size: (H, W) pixels. name: the video. decode_seconds, detect_seconds: waiting for frames, looking at them.
     spread: pixels by which each coordinate strays at random about the model's own landmark, where the source knows
         that (made-up landmarks do); None: a detector, whose spread and bias the model's embedding tells.
+    scheme: which landmarks these are (`tdmm.fit.scheme`). visible: (T, L) float32 in 0..1, how far each landmark was
+        seen, 0 for one that is a filler; None: all of them, in the frames that show a face.
     """
 
     points: np.ndarray
@@ -37,11 +40,22 @@ class Observations:
     decode_seconds: float
     detect_seconds: float
     spread: float | None = None
+    scheme: str = "mediapipe478"
+    visible: np.ndarray | None = None
 
     @property
     def seen(self) -> np.ndarray:
         """(T,) bool: the frames that show a face."""
         return self.score > 0
+
+    def visibility(self) -> np.ndarray:
+        """(N, L) float32 in 0..1 of the N seen frames: how far each landmark was seen rather than guessed."""
+        guessed = visibility(self.points[self.seen], scheme_of(self.scheme))
+        return guessed if self.visible is None else guessed * self.visible[self.seen]
+
+    def seen_points(self) -> np.ndarray:
+        """`points` with NaN for the landmarks that were not seen."""
+        return self.points if self.visible is None else np.where(self.visible[..., None] > 0, self.points, np.nan)
 
 
 def observe(

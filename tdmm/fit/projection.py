@@ -95,12 +95,12 @@ def linearise(points: torch.Tensor, pose: Pose, log_focal: torch.Tensor) -> Line
 def weak_perspective(points: torch.Tensor, xy: torch.Tensor, weight: torch.Tensor) -> Pose:
     """The pose that best explains picture points by one rigid face, in closed form.
 
-    points: (L, 3) head frame. xy: (T, L, 2). weight: (L,). Weighted linear least squares for an affine camera, then the
-    nearest scaled rotation of its two rows (polar decomposition).
+    points: (L, 3) head frame. xy: (T, L, 2). weight: (L,) or (T, L). Weighted linear least squares for an
+    affine camera, then the nearest scaled rotation of its two rows (polar decomposition).
     """
     homogeneous = torch.cat([points, torch.ones_like(points[:, :1])], dim=1).double()
-    weighted = homogeneous * weight[:, None].double()
-    solution = torch.linalg.solve(weighted.T @ homogeneous, torch.einsum("lk,tlx->tkx", weighted, xy.double()))
+    weighted = homogeneous * weight[..., None].double()
+    solution = torch.linalg.solve(weighted.mT @ homogeneous, weighted.mT @ xy.double())
     rows = solution[:, :3].mT * torch.tensor([[1.0], [-1.0]], dtype=torch.float64)
     left, stretch, right = torch.linalg.svd(rows, full_matrices=False)
     two = left @ right

@@ -9,9 +9,8 @@ import torch
 from roma import rotmat_to_rotvec, rotvec_to_rotmat
 
 from tdmm.face.model import FaceModel
-from tdmm.fit.measure import project_landmarks
+from tdmm.fit.measure import outer_eye_distance, project_landmarks
 from tdmm.fit.observe import Observations
-from tdmm.fit.scheme import LEFT_OUTER_EYE, RIGHT_OUTER_EYE
 from tdmm.fit.topology import pieces
 from tdmm.motion import FaceMotion
 
@@ -33,8 +32,9 @@ def exact_landmarks(motion: FaceMotion, model: FaceModel, noise: float = 0.0, se
 
     noise: standard deviation of Gaussian noise on each coordinate, in parts of the clip's mean outer-eye distance.
     """
+    assert model.landmark_embedding is not None
     points = project_landmarks(motion, model)
-    eyes = np.linalg.norm(points[:, LEFT_OUTER_EYE] - points[:, RIGHT_OUTER_EYE], axis=-1).mean()
+    eyes = outer_eye_distance(points, model).mean()
     points = points + noise * eyes * np.random.default_rng(seed).standard_normal(points.shape)
     return Observations(
         points=points.astype(np.float32),
@@ -46,6 +46,7 @@ def exact_landmarks(motion: FaceMotion, model: FaceModel, noise: float = 0.0, se
         decode_seconds=0.0,
         detect_seconds=0.0,
         spread=float(max(noise, EXACT) * eyes),
+        scheme=model.landmark_embedding.scheme,
     )
 
 

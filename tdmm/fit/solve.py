@@ -115,7 +115,7 @@ def solve(
     are a detector's, which strays from the model's landmarks by their sigma, and for a person always the same way.
     """
     solver = Solver(model, options)
-    pose, controls = solver.start(xy)
+    pose, controls = solver.start(xy, visible)
     seen = Seen(xy, visible, pose.log_scale.exp())
     if spread is not None:
         # The noise is known, and there is no detector whose own idea of a landmark an offset would have to explain.
@@ -173,11 +173,11 @@ class Solver:
 
     # -- start -------------------------------------------------------------------------------------
 
-    def start(self, xy: torch.Tensor) -> tuple[Pose, torch.Tensor]:
+    def start(self, xy: torch.Tensor, visible: torch.Tensor) -> tuple[Pose, torch.Tensor]:
         """Pose of the resting mean face by its landmarks that move least, and controls at rest."""
         moves = self.model.control_basis * self._control_range()[:, None, None]
         spread = self.sigma**2 + 0.05 * moves.square().sum((0, 2))
-        pose = weak_perspective(self.model.base, xy, 1 / spread)
+        pose = weak_perspective(self.model.base, xy, visible / spread)
         return pose, torch.zeros(len(xy), self.n_controls)
 
     # -- pieces ------------------------------------------------------------------------------------

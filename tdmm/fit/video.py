@@ -16,11 +16,11 @@ from tdmm.errors import NoFaceError, TdmmError
 from tdmm.face import load_face_model
 from tdmm.face.model import FaceModel
 from tdmm.fit.bridge import bridge, bridge_rotations
+from tdmm.fit.correspondence import with_scheme
 from tdmm.fit.detect import Detector, DetectorOptions, open_detector
 from tdmm.fit.landmark_model import LandmarkModel, landmark_model_of
 from tdmm.fit.measure import reprojection
 from tdmm.fit.observe import Observations, Progress, observe
-from tdmm.fit.scheme import visibility
 from tdmm.fit.solve import Solution, SolverOptions, solve
 from tdmm.io.video import VideoReader
 from tdmm.motion import FaceMotion
@@ -101,6 +101,7 @@ def fit_landmarks(
     height, width = observations.image_size
     longest = max(height, width)
     principal = np.array([width / 2, height / 2])
+    face_model = with_scheme(face_model, observations.scheme)
     reduced = landmark_model_of(face_model, options.solver.n_shape)
     xy = (observations.points[seen][:, reduced.index] - principal) / longest
     solver = options.solver
@@ -110,7 +111,7 @@ def fit_landmarks(
     with torch.inference_mode():
         solution = solve(
             torch.as_tensor(xy, dtype=torch.float32),
-            torch.as_tensor(visibility(observations.points[seen])[:, reduced.index]),
+            torch.as_tensor(observations.visibility()[:, reduced.index]),
             torch.as_tensor(observations.timestamps[seen]),
             reduced,
             solver,
@@ -118,7 +119,7 @@ def fit_landmarks(
             spread=None if observations.spread is None else observations.spread / longest,
         )
     motion = _motion(solution, observations, reduced, longest)
-    miss = reprojection(motion, face_model, observations.points, seen)
+    miss = reprojection(motion, face_model, observations.seen_points(), seen)
     motion.meta["fit"] = {
         "frames": len(motion),
         "valid": int(seen.sum()),

@@ -176,7 +176,7 @@ def test_the_gradient_of_the_loss_is_downhill(made_up):
     solver = Solver(model, SolverOptions())
     observed = exact_landmarks(truth, made_up)
     xy = torch.as_tensor((observed.points - 256) / 512)
-    pose, controls = solver.start(xy)
+    pose, controls = solver.start(xy, torch.ones(xy.shape[:2]))
     controls = controls + 0.2
     shared = Shared(torch.zeros(6), torch.tensor(0.8), torch.zeros_like(model.base))
     seen = Seen(xy, torch.ones(xy.shape[:2]), pose.log_scale.exp())
