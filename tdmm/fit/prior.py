@@ -7,10 +7,27 @@ variance. Everything is in the built-in head's controls (`tdmm.fit.controls`), w
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import json
+from dataclasses import asdict, dataclass, fields
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save
+
+import tdmm
+from tdmm.errors import FaceModelError, MissingPartError
+from tdmm.face.builtin import load_builtin_head
+from tdmm.fit.network import NetworkConfig, PriorNetwork
+
+if TYPE_CHECKING:
+    from tdmm.fit.reader import PriorReader
+
+SCHEMA = "tdmm.fit_prior/1"
+ASSET = Path(tdmm.__file__).parent / "assets" / "fit_prior.safetensors"
 
 # What can be hidden by itself; the columns of `Prediction.visible`.
 REGIONS = ("right eye", "left eye", "brows", "mouth")
@@ -70,3 +87,93 @@ def line_of_sight(middle: torch.Tensor, focal: torch.Tensor | float) -> torch.Te
     inverse = 1 / (1 + cosine)
     rows = (1 - x * x * inverse, -x * y * inverse, -x, -x * y * inverse, 1 - y * y * inverse, -y, x, y, cosine)
     return torch.stack(rows, dim=-1).unflatten(-1, (3, 3))
+
+
+@dataclass(frozen=True)
+class Prior:
+    """The trained network, how the detector strays, and what both were made with.
+
+    names: the C controls. network: folded, in evaluation mode. face_model_sha256: of the built-in head that it saw.
+    detector: name and version. made: how it was trained: data, seeds, command, scores (JSON-able).
+    """
+
+    names: tuple[str, ...]
+    network: PriorNetwork
+    response: LandmarkResponse
+    face_model_sha256: str
+    detector: str
+    made: dict[str, Any]
+
+    def reader(self, device: str | torch.device = "cpu") -> PriorReader:
+        """A new reader, for one face of one video."""
+        from tdmm.fit.reader import PriorReader
+
+        return PriorReader(self.network, self.names, device)
+
+
+def save_prior(prior: Prior, path: Path) -> None:
+    """Write a prior: 16-bit safetensors, everything else in the metadata."""
+    tensors = {f"network.{name}": value.detach().cpu() for name, value in prior.network.state_dict().items()}
+    for item in fields(LandmarkResponse):
+        tensors[f"response.{item.name}"] = torch.as_tensor(getattr(prior.response, item.name))
+    meta = {
+        "schema": SCHEMA,
+        "config": json.dumps(asdict(prior.network.config)),
+        "names": json.dumps(prior.names),
+        "face_model_sha256": prior.face_model_sha256,
+        "detector": prior.detector,
+        "made": json.dumps(prior.made),
+    }
+    half = {name: value.half().contiguous() for name, value in tensors.items()}
+    temporary = path.with_name(f".{path.name}.new")
+    temporary.write_bytes(save(half, metadata=meta))
+    temporary.replace(path)
+
+
+def read_prior(path: Path) -> Prior:
+    """Read what `save_prior` wrote. Raises `MissingPartError` without the file, `FaceModelError` for another file."""
+    if not path.exists():
+        raise MissingPartError(
+            f"{path}: the trained prior of `fit` is missing; install tdmm anew, or make it with "
+            "scripts/build_fit_prior.py"
+        )
+    try:
+        with safe_open(path, "pt") as file:
+            meta = file.metadata() or {}
+            tensors = {name: file.get_tensor(name).float() for name in file.keys()}  # noqa: SIM118
+    except SafetensorError as error:
+        raise FaceModelError(f"{path}: is no safetensors file ({error})") from error
+    if meta.get("schema") != SCHEMA:
+        raise FaceModelError(f"{path}: schema: expected {SCHEMA}, found {meta.get('schema')}")
+    config: dict[str, Any] = json.loads(meta["config"])
+    config = {key: tuple(value) if isinstance(value, list) else value for key, value in config.items()}
+    network = PriorNetwork(NetworkConfig(**config))
+    network.load_state_dict({name[8:]: value for name, value in tensors.items() if name.startswith("network.")})
+    return Prior(
+        names=tuple(json.loads(meta["names"])),
+        network=network.eval().requires_grad_(False),
+        response=LandmarkResponse(
+            **{item.name: tensors[f"response.{item.name}"].numpy() for item in fields(LandmarkResponse)}
+        ),
+        face_model_sha256=meta["face_model_sha256"],
+        detector=meta["detector"],
+        made=json.loads(meta["made"]),
+    )
+
+
+def has_prior() -> bool:
+    """Whether this installation holds the trained prior."""
+    return ASSET.exists()
+
+
+@cache
+def load_prior() -> Prior:
+    """The prior that comes with tdmm. Raises as `read_prior` does, and `FaceModelError` if it is not of its head."""
+    prior = read_prior(ASSET)
+    head = load_builtin_head()
+    if prior.face_model_sha256 != head.sha256:
+        raise FaceModelError(
+            f"{ASSET}: was trained on a built-in head of {prior.face_model_sha256[:12]}, this one is "
+            f"{head.sha256[:12]}; train it anew with scripts/build_fit_prior.py"
+        )
+    return prior
