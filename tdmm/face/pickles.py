@@ -22,6 +22,8 @@ _SPARSE = {f"{form}_{kind}" for form in ("csc", "csr", "coo") for kind in ("matr
 _NUMBERS = {
     f"{kind}{size}" for kind, sizes in {"f": "248", "i": "1248", "u": "1248", "b": "1"}.items() for size in sizes
 }
+# Tensors lie beside arrays in FLAME's landmark file; their values are not read.
+_TENSORS = {("torch._utils", "_rebuild_tensor_v2"), ("torch.storage", "_load_from_bytes")}
 _BUILTINS: dict[str, Any] = {"object": object, "set": set, "frozenset": frozenset}
 _MOST_VALUES = 2**28  # of a matrix in full; FLAME's joint regressor has 25,115
 
@@ -104,8 +106,7 @@ class _Reader(pickle._Unpickler):  # type: ignore[name-defined]
     def _stand_in(self, module: str, name: str) -> Any:
         """Made anew for every file: a pickle may set attributes on what it is lent."""
         package = module.split(".")[0]
-        # torch's tensors, of which the values are not read, lie beside arrays in FLAME's landmark file.
-        if (package == "numpy" and name in _NUMPY) or package in ("chumpy", "torch"):
+        if (package == "numpy" and name in _NUMPY) or package == "chumpy" or (module, name) in _TENSORS:
             return type(name, (_Kept,), {"kind": f"{package}.{name}"})
         if module.startswith("scipy.sparse") and name in _SPARSE:  # the modules have been renamed over the years
             return type(name, (_Kept,), {"kind": f"scipy.{name}"})
