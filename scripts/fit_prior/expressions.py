@@ -37,6 +37,7 @@ EXPRESSIONS: tuple[Template, ...] = (
     {"jawLeft": 0.8},
     {"jawRight": 0.8},
     {"jawForward": 0.8},
+    {"jawForward": 0.5, "mouthShrugLower": 0.5, "browDown": 0.4},
     {"jawLeft": 0.5, "jawOpen": 0.3, "mouthClose": 0.2},
     {"jawRight": 0.5, "jawOpen": 0.3, "mouthClose": 0.2},
     {"mouthLeft": 0.9},
