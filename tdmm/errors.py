@@ -31,3 +31,11 @@ class OutputError(TdmmError):
 
 class MissingPartError(TdmmError):
     """An optional package is not installed; the message holds the one line that installs it."""
+
+
+class WorkerError(TdmmError):
+    """A process that worked on an item died: a fault in a library, or the machine ran out of memory."""
+
+
+class CorpusError(TdmmError):
+    """A corpus folder whose manifest cannot be read or written."""

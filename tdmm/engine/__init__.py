@@ -1,5 +1,20 @@
 """Work over many items: skip what is done, go on after a failure, say which ones failed."""
 
-from tdmm.engine.run import Event, Failure, Outcome, in_sequence, run_over
+from tdmm.engine.cores import usable_cores
+from tdmm.engine.processes import in_processes
+from tdmm.engine.ray_cluster import on_ray
+from tdmm.engine.run import Engine, Event, Failure, Outcome, in_sequence, run_over
+from tdmm.engine.work import LoadedOnce
 
-__all__ = ["Event", "Failure", "Outcome", "in_sequence", "run_over"]
+__all__ = [
+    "Engine",
+    "Event",
+    "Failure",
+    "LoadedOnce",
+    "Outcome",
+    "in_processes",
+    "in_sequence",
+    "on_ray",
+    "run_over",
+    "usable_cores",
+]

@@ -1,15 +1,18 @@
 """`run_over`: one function applied to many items.
 
 How the calls are made is a function of its own, an engine, that is handed the work and the items and yields what came
-of each, in any order. `in_sequence` is the engine for one machine and one process.
+of each, in any order. `in_sequence` is the engine for one machine and one process; see also `tdmm.engine.processes`
+and `tdmm.engine.ray_cluster`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Sequence
+from contextlib import closing
 from dataclasses import dataclass, field
 from typing import Generic, Literal, Protocol, TypeVar
 
+from tdmm.engine.work import load
 from tdmm.errors import TdmmError
 
 Item = TypeVar("Item")
@@ -52,16 +55,20 @@ class Engine(Protocol):
     """Makes the calls: yields (index of the item, its result or its error), each index once, in any order.
 
     Only a `TdmmError` is an outcome; any other exception of the work is a bug and must propagate. When the
-    iteration is given up (Ctrl-C), no further item is begun.
+    iteration is given up (Ctrl-C), no further item is begun, and what runs elsewhere is stopped.
     """
 
     def __call__(
         self, work: Callable[[Item], Result], items: Sequence[Item]
-    ) -> Iterator[tuple[int, Result | TdmmError]]: ...
+    ) -> Generator[tuple[int, Result | TdmmError], None, None]: ...
 
 
-def in_sequence(work: Callable[[Item], Result], items: Sequence[Item]) -> Iterator[tuple[int, Result | TdmmError]]:
+def in_sequence(
+    work: Callable[[Item], Result], items: Sequence[Item]
+) -> Generator[tuple[int, Result | TdmmError], None, None]:
     """One item after the other, in this process; the next one is begun when the one before was taken."""
+    if items:
+        load(work)
     for index, item in enumerate(items):
         try:
             outcome: Result | TdmmError = work(item)
@@ -105,13 +112,14 @@ def run_over(
 
     results: dict[int, Result] = {}
     errors: dict[int, TdmmError] = {}
-    for index, found in engine(work, waiting):
-        if isinstance(found, TdmmError):
-            errors[index] = found
-            tell(waiting[index], "failed", error=found)
-        else:
-            results[index] = found
-            tell(waiting[index], "done", result=found)
+    with closing(engine(work, waiting)) as outcomes:
+        for index, found in outcomes:
+            if isinstance(found, TdmmError):
+                errors[index] = found
+                tell(waiting[index], "failed", error=found)
+            else:
+                results[index] = found
+                tell(waiting[index], "done", result=found)
     outcome.results = [results[index] for index in sorted(results)]
     outcome.failures = [Failure(waiting[index], errors[index]) for index in sorted(errors)]
     return outcome
