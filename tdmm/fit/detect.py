@@ -92,6 +92,8 @@ class DetectorOptions:
         this long; later the largest one is. Where several are followed, this is how long a lost one is looked
         for in every frame.
     search_seconds: how often new faces are looked for while fewer than `faces` are followed.
+    landmarker: a `.task` file for mediapipe's Tasks API (`tdmm.fit.tasks_detector`); None: the models that
+        mediapipe 0.10.21 brings along.
     """
 
     faces: int | None = 1
@@ -99,11 +101,20 @@ class DetectorOptions:
     min_tracking_score: float = 0.5
     hold_seconds: float = 1.0
     search_seconds: float = 0.4
+    landmarker: str | None = None
 
 
 def open_detector(options: DetectorOptions | None = None) -> Detector:
-    """The detector that this installation has. Raises `MissingPartError`, which says how to install one."""
-    return MediapipeDetector(options or DetectorOptions())
+    """The detector that this installation has, or the one of `options.landmarker`.
+
+    Raises `MissingPartError`, which says how to install one, and `LandmarkerError` for a file that is none.
+    """
+    options = options or DetectorOptions()
+    if options.landmarker is None:
+        return MediapipeDetector(options)
+    from tdmm.fit.tasks_detector import TasksDetector
+
+    return TasksDetector(options, options.landmarker)
 
 
 @dataclass(frozen=True)
@@ -155,7 +166,7 @@ class MediapipeDetector:
         self.reset()
 
     def detect(self, image: np.ndarray, timestamp: float) -> list[Landmarks]:
-        image = _rgb(image)
+        image = rgb_picture(image)
         if min(image.shape[:2]) < SHORTEST_SIDE:
             self._next = []
             return []
@@ -167,7 +178,7 @@ class MediapipeDetector:
         if self._searches(timestamp, followed if self._options.faces == 1 else len(found)):
             self._searched_at = timestamp
             found = self._look_into(image, self._choose(self._find(image), found, timestamp), found)
-        self._next = [_region_of(face) for face in found]
+        self._next = [region_of(face) for face in found]
         if found:
             self._last, self._last_seen = self._next[0], timestamp
         return found
@@ -201,8 +212,8 @@ class MediapipeDetector:
             face = self._look(image, region)
             if face is None:
                 continue
-            likely = _overlap(_region_of(face).box, region.box)
-            rivals = [other for other in found if _overlap(other[0].box, face.box) > SAME_FACE]
+            likely = overlap(region_of(face).box, region.box)
+            rivals = [other for other in found if overlap(other[0].box, face.box) > SAME_FACE]
             if all(likely > other[1] for other in rivals):
                 found = [other for other in found if not any(other is rival for rival in rivals)]
                 found.append((face, likely))
@@ -257,17 +268,17 @@ class MediapipeDetector:
         """
         held = self._options.faces == 1 and timestamp - self._last_seen <= self._options.hold_seconds
         if held and self._last is not None:
-            regions = [region for region in regions if _overlap(region.box, self._last.box) > 0.1]
-        taken = [_region_of(face).box for face in known]
+            regions = [region for region in regions if overlap(region.box, self._last.box) > 0.1]
+        taken = [region_of(face).box for face in known]
         chosen: list[Region] = []
         for region in sorted(regions, key=lambda region: -region.side):
-            if all(_overlap(region.box, box) < SAME_FACE for box in taken):
+            if all(overlap(region.box, box) < SAME_FACE for box in taken):
                 chosen.append(region)
                 taken.append(region.box)
         return chosen if self._options.faces is None else chosen[: self._options.faces - len(known)]
 
 
-def _region_of(face: Landmarks) -> Region:
+def region_of(face: Landmarks) -> Region:
     """Where to look in the next frame: mediapipe's FaceLandmarkLandmarksToRoi."""
     corners = face.points[[RIGHT_OUTER_EYE, LEFT_OUTER_EYE], :2].astype(np.float64)
     return _square_around(face.box.astype(np.float64), corners[1] - corners[0])
@@ -309,7 +320,7 @@ def _import_mediapipe() -> _MediapipeParts:
     except ModuleNotFoundError as error:
         raise MissingPartError(
             f"face detection needs mediapipe 0.10.21, which is for Python 3.9 to 3.12 ({error}): "
-            "run `pip install mediapipe==0.10.21` there"
+            "run `pip install mediapipe==0.10.21` there, or name a face_landmarker.task with --landmarker"
         ) from error
     except ImportError as error:
         # mediapipe imports OpenCV's build with windows, which wants these two of a bare machine.
@@ -339,7 +350,7 @@ def _import_mediapipe() -> _MediapipeParts:
     )
 
 
-def _rgb(image: np.ndarray) -> np.ndarray:
+def rgb_picture(image: np.ndarray) -> np.ndarray:
     image = np.asarray(image)
     if image.ndim == 2:
         image = image[..., None]
@@ -350,7 +361,7 @@ def _rgb(image: np.ndarray) -> np.ndarray:
     return np.ascontiguousarray(image[..., :3])
 
 
-def _overlap(a: np.ndarray, b: np.ndarray) -> float:
+def overlap(a: np.ndarray, b: np.ndarray) -> float:
     """Intersection over union of two boxes."""
     width, height = np.minimum(a[2:], b[2:]) - np.maximum(a[:2], b[:2])
     if width <= 0 or height <= 0:

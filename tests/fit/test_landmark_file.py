@@ -38,7 +38,7 @@ def fit(path, head, truth):
     return fit_landmarks(read_landmarks(path), head, options=FitOptions(focal=truth.camera[0, 0]))
 
 
-# On these forty frames 478 points give 0.73 mm and 0.5 degrees, 68 points 1.36 mm and 1.4 degrees (no expression at all:
+# On these forty frames 478 points give 0.73 mm and 0.5 degrees, 68 points 1.36 mm and 1.4 degrees (no expression:
 # 3.3 mm): a file does not tell its noise, so that its points are trusted like a detector's.
 @pytest.mark.parametrize(("scheme", "vertex_mm", "degrees"), [("mediapipe478", 1.0, 0.8), ("ibug68", 1.6, 1.7)])
 def test_a_file_is_fitted_without_a_video(tmp_path, head, truth, scheme, vertex_mm, degrees):
