@@ -6,8 +6,9 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from roma import rotmat_to_rotvec, rotvec_to_rotmat
+from roma import rotmat_to_rotvec, rotvec_to_rotmat, special_procrustes
 
+from tdmm.errors import MotionError
 from tdmm.face.model import FaceModel
 from tdmm.fit.measure import outer_eye_distance, project_landmarks
 from tdmm.fit.observe import Observations
@@ -16,6 +17,21 @@ from tdmm.motion import FaceMotion
 
 # Least spread that is told of landmarks without noise, in outer-eye distances: the arithmetic is float32.
 EXACT = 1e-4
+# A vertex moves if the true expression takes it further than this from the neutral face, metres ...
+MOVES = 0.002
+# ... and an expression does if its true curve has at least this standard deviation.
+MOVES_CURVE = 0.02
+# Curves with names of their own: the mean of these expressions.
+CURVES = {
+    "blink": ("eyeBlinkLeft", "eyeBlinkRight"),
+    "jawOpen": ("jawOpen",),
+    "smile": ("mouthSmileLeft", "mouthSmileRight"),
+}
+# Where the eyes look, in eyeLook expressions: to the subject's left, and up.
+GAZE_CURVES = {
+    "gaze aside": (("eyeLookOutLeft", "eyeLookInRight"), ("eyeLookInLeft", "eyeLookOutRight")),
+    "gaze up": (("eyeLookUpLeft", "eyeLookUpRight"), ("eyeLookDownLeft", "eyeLookDownRight")),
+}
 
 
 @dataclass(frozen=True)
@@ -25,6 +41,33 @@ class Recovery:
     vertex_mm: float
     correlation: float
     rotation_degrees: float
+
+
+@dataclass(frozen=True)
+class ExpressionRecovery:
+    """How well the expressions of a clip are read: see `compare_expressions`.
+
+    vertex_mm: mean error of the displacement of vertices that truly move; NaN if none does. neutral_mm: what a neutral
+    face scores. correlations: of each expression that truly moves, by name. curves: of `CURVES` and `GAZE_CURVES`,
+    those that truly move. rotation_degrees: after a constant offset. frames: that were compared.
+    """
+
+    vertex_mm: float
+    neutral_mm: float
+    correlations: dict[str, float]
+    curves: dict[str, float]
+    rotation_degrees: float
+    frames: int
+
+    @property
+    def median(self) -> float:
+        """Median of `correlations`; NaN if there is none."""
+        return float(np.median(list(self.correlations.values()))) if self.correlations else float("nan")
+
+    @property
+    def mean(self) -> float:
+        """Mean of `correlations`; NaN if there is none."""
+        return float(np.mean(list(self.correlations.values()))) if self.correlations else float("nan")
 
 
 def exact_landmarks(motion: FaceMotion, model: FaceModel, noise: float = 0.0, seed: int = 0) -> Observations:
@@ -65,28 +108,99 @@ def compare(truth: FaceMotion, fitted: FaceMotion, model: FaceModel) -> Recovery
     centred = fitted_points - other
     scale = np.sum((true_points - middle) * centred) / np.sum(centred**2)
     miss = np.linalg.norm(true_points - (scale * centred + middle), axis=-1)
-    correlations = []
-    for name in truth.expression_names:
-        true_curve, curve = truth.expression_column(name), fitted.expression_column(name)
-        if true_curve.std() > 0.02:
-            correlations.append(np.corrcoef(true_curve, curve)[0, 1] if curve.std() > 1e-6 else 0.0)
+    correlations = [
+        correlation(truth.expression_column(name), fitted.expression_column(name))
+        for name in truth.expression_names
+        if truth.expression_column(name).std() > MOVES_CURVE
+    ]
     turn = rotvec_to_rotmat(torch.tensor(truth.rotation)).mT @ rotvec_to_rotmat(torch.tensor(fitted.rotation))
     angle = rotmat_to_rotvec(turn).norm(dim=-1).rad2deg().mean()
     return Recovery(1000 * float(miss.mean()), float(np.mean(correlations)), float(angle))
+
+
+def compare_expressions(truth: FaceMotion, fitted: FaceMotion, model: FaceModel) -> ExpressionRecovery:
+    """The expressions of a fitted motion against the true ones, in the frames where the fit is valid.
+
+    vertex_mm: over pairs of a frame and a vertex of the face whose true displacement by expression alone, from the
+        neutral face, in the head frame and of the model's mean identity, is more than 2 mm: the mean distance between
+        true and fitted displacement. Neither identity nor pose has a part in it.
+    correlations: over time, of the expressions whose true curve has a standard deviation above 0.02; 0 for a fitted
+        curve that does not move.
+    rotation_degrees: mean angle between true and fitted rotation after the mean of these turns is taken off: what the
+        front of a face is differs between people and detectors by a constant.
+    Raises `MotionError` for motions of different lengths (a mask of frames would not fit).
+    """
+    if len(truth) != len(fitted):
+        raise MotionError(f"compare_expressions: {len(truth)} true frames, {len(fitted)} fitted ones")
+    seen = fitted.valid
+    true_moves, moves = (_displacement(motion, model)[seen] for motion in (truth, fitted))
+    size = np.linalg.norm(true_moves, axis=-1)
+    moving = size > MOVES
+    miss = np.linalg.norm(moves - true_moves, axis=-1)
+    column = lambda motion, names: np.mean([motion.expression_column(n)[seen] for n in names], axis=0)  # noqa: E731
+    correlations, curves = {}, {}
+    for name in truth.expression_names:
+        curve = column(truth, (name,))
+        if len(curve) and curve.std() > MOVES_CURVE:
+            correlations[name] = correlation(curve, column(fitted, (name,)))
+    for name, names in CURVES.items():
+        if set(names) <= set(truth.expression_names) and column(truth, names).std() > MOVES_CURVE:
+            curves[name] = correlation(column(truth, names), column(fitted, names))
+    for name, (one, other) in GAZE_CURVES.items():
+        if set(one + other) <= set(truth.expression_names):
+            first, second = (column(motion, one) - column(motion, other) for motion in (truth, fitted))
+            if first.std() > MOVES_CURVE:
+                curves[name] = correlation(first, second)
+    return ExpressionRecovery(
+        1000 * float(miss[moving].mean()) if moving.any() else float("nan"),
+        1000 * float(size[moving].mean()) if moving.any() else float("nan"),
+        correlations,
+        curves,
+        rotation_after_offset(truth.rotation[seen], fitted.rotation[seen]),
+        int(seen.sum()),
+    )
+
+
+def correlation(truth: np.ndarray, curve: np.ndarray) -> float:
+    """Pearson's correlation over time of two curves (T,); 0 where one does not move."""
+    return float(np.corrcoef(truth, curve)[0, 1]) if min(truth.std(), curve.std()) > 1e-6 else 0.0
+
+
+def rotation_after_offset(truth: np.ndarray, fitted: np.ndarray) -> float:
+    """Mean degrees between rotations (T, 3) after the constant turn of the head frame that they share is taken off.
+
+    That turn is the mean rotation of R_true^T R_fitted: the nearest rotation to the mean of the matrices.
+    """
+    turn = rotvec_to_rotmat(torch.as_tensor(truth).double()).mT @ rotvec_to_rotmat(torch.as_tensor(fitted).double())
+    rest = special_procrustes(turn.mean(0)).mT @ turn
+    return float(rotmat_to_rotvec(rest).norm(dim=-1).rad2deg().mean())
+
+
+def _displacement(motion: FaceMotion, model: FaceModel) -> np.ndarray:
+    """(T, n, 3) metres by which expression, jaw and eyes move the face vertices from the neutral face."""
+    expression = torch.from_numpy(motion.expression)
+    poses = {name: torch.from_numpy(getattr(motion, name)) for name in ("jaw_pose", "eyes_pose")}
+    with torch.inference_mode():
+        rest = model.vertices(torch.zeros(0), torch.zeros(1, len(model.expression_names)))[0]
+        inside = _inside_face(rest, model)
+        return (model.vertices(torch.zeros(0), expression, **poses)[:, inside] - rest[inside]).numpy()
+
+
+def _inside_face(rest: torch.Tensor, model: FaceModel) -> torch.Tensor:
+    """(V,) bool: the part of the mesh's largest piece, the skin, within the box of the resting landmarks."""
+    points = model.landmarks(rest[None])[0]
+    points = points[~points.isnan().any(1)]
+    piece = torch.as_tensor(pieces(model.faces, model.n_vertices))
+    inside = ((rest >= points.amin(0)) & (rest <= points.amax(0))).all(1)
+    return (piece == piece.bincount().argmax()) & inside
 
 
 def _face_vertices(motion: FaceMotion, model: FaceModel) -> np.ndarray:
     """(T, n, 3) face vertices in the head frame."""
     tensor = lambda name: torch.from_numpy(getattr(motion, name))  # noqa: E731
     with torch.inference_mode():
-        rest = model.vertices(torch.zeros(0), torch.zeros(1, len(model.expression_names)))
-        points = model.landmarks(rest)[0]
-        points = points[~points.isnan().any(1)]
-        piece = torch.as_tensor(pieces(model.faces, model.n_vertices))
-        inside = (piece == piece.bincount().argmax()) & ((rest[0] >= points.amin(0)) & (rest[0] <= points.amax(0))).all(
-            1
-        )
+        rest = model.vertices(torch.zeros(0), torch.zeros(1, len(model.expression_names)))[0]
         posed = model.vertices(
             tensor("shape"), tensor("expression"), jaw_pose=tensor("jaw_pose"), eyes_pose=tensor("eyes_pose")
         )
-        return posed[:, inside].double().numpy()
+        return posed[:, _inside_face(rest, model)].double().numpy()
