@@ -1,0 +1,107 @@
+"""What a clip's crops and landmarks could just as well have been: in other light, less sharp, framed otherwise."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch.nn import functional
+
+
+@dataclass(frozen=True)
+class AugmentOptions:
+    """Spreads (standard deviations or largest values) of what is drawn for each clip, and chances.
+
+    gain, tint, contrast, gamma: of the light, shared by a clip's crops. blur, noise, cutout, blank: chances; the last
+    two cover a part of a crop, or all of it. turn, stretch, shift: of a crop within its frame: radians, parts, widths.
+    point_noise, point_shift: millimetres, of a landmark in a frame and in a whole clip. point_stretch: parts of the
+    face.
+    """
+
+    gain: float = 0.15
+    tint: float = 0.08
+    contrast: float = 0.2
+    gamma: float = 0.2
+    blur: float = 0.4
+    noise: float = 0.5
+    most_noise: float = 0.08
+    cutout: float = 0.08
+    blank: float = 0.02
+    turn: float = 0.03
+    stretch: float = 0.05
+    shift: float = 0.02
+    point_noise: float = 0.2
+    point_shift: float = 0.5
+    point_stretch: float = 0.03
+
+
+def augment_crops(
+    crops: tuple[torch.Tensor, ...], clip: torch.Tensor, n_clips: int, options: AugmentOptions, dtype: torch.dtype
+) -> tuple[torch.Tensor, ...]:
+    """Crops (N, height, width, 3) uint8 of frames that belong to clips (N,), as the network's input in -1..1."""
+    device = clip.device
+    draw = lambda *shape: torch.randn(n_clips, *shape, device=device)  # noqa: E731
+    gain = (options.gain * draw(1) + options.tint * draw(3)).exp()[clip][:, :, None, None].to(dtype)
+    contrast = (options.contrast * draw(1)).exp()[clip][:, :, None, None].to(dtype)
+    gamma = (options.gamma * draw(1)).exp()[clip][:, :, None, None].to(dtype)
+    noise = (torch.rand(n_clips, device=device) < options.noise) * torch.rand(n_clips, device=device)
+    noise = (options.most_noise * noise**2)[clip][:, None, None, None].to(dtype)
+    results = []
+    for crop in crops:
+        # In 32 bits until it is sampled: 16 hold no place in a picture well enough.
+        x = _reframed(crop.permute(0, 3, 1, 2).float() / 255, clip, n_clips, options).to(dtype)
+        x = (x * gain).clamp(1e-3, 1) ** gamma
+        x = 0.5 + (x - 0.5) * contrast
+        x = _blurred(x, clip, n_clips, options)
+        x = x + noise * torch.randn_like(x)
+        x = _covered(x, clip, n_clips, options)
+        results.append((x.clamp(0, 1) * 2 - 1).contiguous(memory_format=torch.channels_last))
+    return tuple(results)
+
+
+def augment_points(points: torch.Tensor, options: AugmentOptions) -> torch.Tensor:
+    """Upright landmarks (B, T, L, 2), millimetres, as another detector, or of another face, might have seen them."""
+    shift = options.point_shift * torch.randn_like(points[:, :1])
+    noise = options.point_noise * torch.rand_like(points[:, :1, :1, :1]) * torch.randn_like(points)
+    stretch = 1 + options.point_stretch * torch.randn_like(points[:, :1, :1])
+    return points * stretch + shift + noise
+
+
+def _reframed(x: torch.Tensor, clip: torch.Tensor, n_clips: int, options: AugmentOptions) -> torch.Tensor:
+    """A little turned, larger or smaller, and shifted, the same way through a clip."""
+    device = x.device
+    height, width = x.shape[2:]
+    angle = options.turn * torch.randn(n_clips, device=device)
+    size = (options.stretch * torch.randn(n_clips, 2, device=device)).exp()
+    shift = options.shift * torch.randn(n_clips, 2, device=device) * 2
+    cosine, sine = angle.cos(), angle.sin()
+    # In lengths of -1..1 over each side, a turn needs the sides' ratio.
+    row_x = torch.stack([cosine * size[:, 0], -sine * size[:, 1] * height / width, shift[:, 0]], 1)
+    row_y = torch.stack([sine * size[:, 0] * width / height, cosine * size[:, 1], shift[:, 1]], 1)
+    grid = functional.affine_grid(torch.stack([row_x, row_y], 1), [n_clips, 1, height, width], align_corners=False)
+    return functional.grid_sample(x, grid[clip], padding_mode="border", align_corners=False)
+
+
+def _blurred(x: torch.Tensor, clip: torch.Tensor, n_clips: int, options: AugmentOptions) -> torch.Tensor:
+    """Mixed with a blurred copy of itself, by a part drawn for each clip; more than all of it sharpens."""
+    device = x.device
+    part = (torch.rand(n_clips, device=device) < options.blur) * (1.5 * torch.rand(n_clips, device=device) - 0.5)
+    soft = functional.avg_pool2d(functional.pad(x, (1, 1, 1, 1), mode="replicate"), 3, 1)
+    return x + part[clip][:, None, None, None].to(x.dtype) * (soft - x)
+
+
+def _covered(x: torch.Tensor, clip: torch.Tensor, n_clips: int, options: AugmentOptions) -> torch.Tensor:
+    """A rectangle, or all, of a crop filled with one colour, through a whole clip."""
+    device = x.device
+    height, width = x.shape[2:]
+    chance = torch.rand(n_clips, device=device)
+    everything = chance < options.blank
+    covered = chance < options.blank + options.cutout
+    middle = torch.rand(n_clips, 2, device=device)
+    half = 0.1 + 0.2 * torch.rand(n_clips, 2, device=device)
+    along = lambda n: (torch.arange(n, device=device) + 0.5) / n  # noqa: E731
+    inside_x = (along(width) - middle[:, :1]).abs() < half[:, :1]
+    inside_y = (along(height) - middle[:, 1:]).abs() < half[:, 1:]
+    mask = (inside_y[:, :, None] & inside_x[:, None] | everything[:, None, None]) & covered[:, None, None]
+    colour = torch.rand(n_clips, 3, 1, 1, device=device).to(x.dtype)[clip]
+    return torch.where(mask[clip][:, None], colour, x)
