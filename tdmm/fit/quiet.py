@@ -12,7 +12,7 @@ from contextlib import contextmanager
 # Information (I) and warning (W) lines of absl and glog, and what TensorFlow Lite says when it starts.
 CHATTER = re.compile(
     rb"^(?:[IW]\d{4}[ \t]|INFO: Created TensorFlow Lite|INFO: Initialized TensorFlow|"
-    rb"WARNING: All log messages before absl::InitializeLog)"
+    rb"WARNING: All log messages before absl::InitializeLog|WARNING: Logging before InitGoogle)"
 )
 
 

@@ -56,6 +56,9 @@ class TasksDetector:
 
     name = "mediapipe-tasks"
     scheme = "mediapipe478"
+    _clock: int  # milliseconds of the last picture; -1 before the first
+    _last: Region | None  # where the first face was seen last, and when
+    _last_seen: float
 
     def __init__(self, options: DetectorOptions, landmarker: str | os.PathLike[str]) -> None:
         """Raises `LandmarkerError` for a file that is no face landmarker, `MissingPartError` without the API."""
@@ -93,8 +96,8 @@ class TasksDetector:
         self._forget()
 
     def _forget(self) -> None:
-        self._clock: int = -1  # milliseconds of the last picture
-        self._last: Region | None = None
+        self._clock = -1
+        self._last = None
         self._last_seen = -np.inf
 
     def close(self) -> None:
@@ -138,6 +141,11 @@ class TasksDetector:
         if faces:
             self._last, self._last_seen = region_of(faces[0]), timestamp
         return faces
+
+
+def has_mediapipe() -> bool:
+    """Whether mediapipe is installed; nothing is imported."""
+    return importlib.util.find_spec("mediapipe") is not None
 
 
 def wheel_holds_models() -> bool:
