@@ -48,6 +48,7 @@ class FaceMotion:
         valid: (T,) bool, False where no face was seen (values there are bridged).
         confidence: (T,) float32 in 0..1.
         text: prompt or caption, may be empty. meta: JSON-able dict (source, options, version).
+        expression_confidence: (T, E) float32 in 0..1, how well each expression was seen in each frame; None: not told.
     """
 
     face_model: str
@@ -68,6 +69,7 @@ class FaceMotion:
     timestamps: np.ndarray
     text: str = ""
     meta: dict[str, Any] = field(default_factory=dict)
+    expression_confidence: np.ndarray | None = None
 
     def __post_init__(self) -> None:
         put = lambda name, value: object.__setattr__(self, name, value)  # noqa: E731
@@ -102,9 +104,9 @@ class FaceMotion:
         if valid.dtype != np.bool_ or valid.shape != (n_frames,):
             raise MotionError(f"valid: expected bool ({n_frames},), found {valid.dtype} {valid.shape}")
         put("valid", np.ascontiguousarray(valid))
-        put("confidence", _array("confidence", self.confidence, np.float32, 1, (n_frames,)))
-        if self.confidence.min() < 0 or self.confidence.max() > 1:
-            raise MotionError("confidence: expected values in 0..1")
+        put("confidence", _parts("confidence", self.confidence, (n_frames,)))
+        if self.expression_confidence is not None:
+            put("expression_confidence", _parts("expression_confidence", self.expression_confidence, expression.shape))
         put("timestamps", _array("timestamps", self.timestamps, np.float64, 1, (n_frames,)))
         if n_frames > 1 and np.diff(self.timestamps).min() <= 0:
             raise MotionError("timestamps: expected strictly increasing seconds")
@@ -131,7 +133,7 @@ class FaceMotion:
             return NotImplemented
         for item in fields(self):
             mine, theirs = getattr(self, item.name), getattr(other, item.name)
-            if isinstance(mine, np.ndarray):
+            if isinstance(mine, np.ndarray) or isinstance(theirs, np.ndarray):
                 if not np.array_equal(mine, theirs):
                     return False
             elif mine != theirs:
@@ -167,6 +169,8 @@ class FaceMotion:
         if stop <= start:
             raise MotionError(f"frames {start}:{stop} of a motion of {len(self)} frames hold no frame")
         part: dict[str, Any] = {name: getattr(self, name)[start:stop] for name in _PER_FRAME}
+        if self.expression_confidence is not None:
+            part["expression_confidence"] = self.expression_confidence[start:stop]
         return replace(self, **part)
 
     def resample(self, fps: float) -> FaceMotion:
@@ -208,6 +212,7 @@ class FaceMotion:
             expression=mix(self.expression),
             translation=mix(self.translation),
             confidence=mix(self.confidence),
+            expression_confidence=None if self.expression_confidence is None else mix(self.expression_confidence),
             valid=valid,
             timestamps=start + np.arange(len(times)) / fps,
             **turned,
@@ -260,7 +265,8 @@ def concatenate(motions: Sequence[FaceMotion]) -> FaceMotion:
 
     Each part starts one frame (1 / fps) after the last frame of the part before it; a part that does so already,
     to half a frame, keeps its timestamps, so that a motion cut in pieces and joined again is the same motion.
-    Text and meta are the first part's. Raises `MotionError` naming the field in which two parts differ.
+    Text and meta are the first part's; expression_confidence is kept where every part tells it. Raises `MotionError`
+    naming the field in which two parts differ.
     """
     if not motions:
         raise MotionError("nothing to concatenate: expected at least one motion")
@@ -276,6 +282,8 @@ def concatenate(motions: Sequence[FaceMotion]) -> FaceMotion:
         times.append(motion.timestamps + (shift if abs(shift) > 0.5 / first.fps else 0.0))
         start = times[-1][-1] + 1.0 / first.fps
     joined["timestamps"] = np.concatenate(times)
+    told = [m.expression_confidence for m in motions if m.expression_confidence is not None]
+    joined["expression_confidence"] = np.concatenate(told) if len(told) == len(motions) else None
     return replace(first, **joined)
 
 
@@ -353,6 +361,13 @@ def _array(name: str, value: Any, dtype: Any, ndim: int, shape: tuple[int, ...] 
             f"{name}: expected finite numbers, found {array[tuple(where)]} at {[int(i) for i in where]} "
             f"({int((~finite).sum())} in all)"
         )
+    return array
+
+
+def _parts(name: str, value: Any, shape: tuple[int, ...]) -> np.ndarray:
+    array = _array(name, value, np.float32, len(shape), shape)
+    if array.size and (array.min() < 0 or array.max() > 1):
+        raise MotionError(f"{name}: expected values in 0..1")
     return array
 
 

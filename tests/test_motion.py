@@ -47,6 +47,7 @@ def random_motion(seed=0, n_frames=9, fps=25.0, n_expressions=4, even=True, angl
         },
         text="text",
         meta={"source": "clip.mp4", "nested": [1, 2.5, None]},
+        expression_confidence=random.uniform(0, 1, (n_frames, n_expressions)) if seed % 2 else None,
     )
 
 
@@ -332,6 +333,23 @@ def test_columns_by_name_and_the_check_of_the_face_model():
     motion.check_face_model("whatever it is called", "0" * 64)
     with pytest.raises(MotionError, match=r"face model test \(000000000000\), not with flame-2023 \(ffffffffffff\)"):
         motion.check_face_model("flame-2023", "f" * 64)
+
+
+def test_confidence_of_expressions_goes_along_or_is_not_told():
+    told, untold = random_motion(seed=1), random_motion(seed=2)
+    assert untold.expression_confidence is None
+    assert told.expression_confidence.dtype == np.float32
+    assert told != replace(told, expression_confidence=None)
+    assert replace(told, expression_confidence=None) != told
+    np.testing.assert_array_equal(told[2:5].expression_confidence, told.expression_confidence[2:5])
+    np.testing.assert_array_equal(told.resample(50.0).expression_confidence[::2], told.expression_confidence)
+    assert concatenate([told, replace(told, expression_confidence=None)]).expression_confidence is None
+    np.testing.assert_array_equal(
+        concatenate([told, told]).expression_confidence, np.tile(told.expression_confidence, (2, 1))
+    )
+    for wrong in (np.full((9, 4), 1.01), np.zeros((9, 3)), np.full((9, 4), np.nan)):
+        with pytest.raises(MotionError, match="expression_confidence: expected"):
+            replace(told, expression_confidence=wrong)
 
 
 def test_make_motion_is_at_rest():

@@ -38,6 +38,8 @@ _KEYS: dict[str, tuple[str, int]] = {
     "text": ("text", 0),
     "meta": ("text", 0),
 }
+# Keys that a file may leave out, for None.
+_OPTIONAL: dict[str, tuple[str, int]] = {"expression_confidence": ("<f4", 2)}
 _LOCAL_HEADER = b"PK\x03\x04"
 
 
@@ -60,6 +62,7 @@ def read_motion(source: str | Path | BinaryIO) -> FaceMotion:
     if missing:
         raise MotionError(f"{name}: expected the key {', '.join(missing)}, found only {_listed(arrays)}")
     values = {key: _checked(name, key, arrays[key]) for key in _KEYS if key != "schema"}
+    values |= {key: _checked(name, key, arrays[key]) for key in _OPTIONAL if key in arrays}
     try:
         values["meta"] = json.loads(values["meta"])
     except (ValueError, RecursionError) as error:
@@ -92,10 +95,13 @@ def motion_bytes(motion: FaceMotion) -> bytes:
     values: dict[str, Any] = {key: getattr(motion, key) for key in _KEYS if key not in ("schema", "meta")}
     values["schema"] = SCHEMA
     values["meta"] = json.dumps(motion.meta)
+    values |= {key: getattr(motion, key) for key in _OPTIONAL if getattr(motion, key) is not None}
     buffer = io.BytesIO()
     # Stored, not deflated: the bytes then depend on no version of zlib.
     with zipfile.ZipFile(buffer, "w", zipfile.ZIP_STORED) as archive:
-        for key, (kind, _) in _KEYS.items():
+        for key, (kind, _) in (_KEYS | _OPTIONAL).items():
+            if key not in values:
+                continue
             dtype = np.dtype({"text": "U", "integer": "<i8"}.get(kind, kind))
             member = io.BytesIO()
             np.lib.format.write_array(member, np.asarray(values[key], dtype), version=(1, 0), allow_pickle=False)
@@ -171,7 +177,7 @@ def _decode(name: str, key: str, data: bytes) -> np.ndarray:
 
 def _checked(name: str, key: str, array: np.ndarray) -> Any:
     """The value of one key, once its dtype and number of axes are right."""
-    kind, n_axes = _KEYS[key]
+    kind, n_axes = (_KEYS | _OPTIONAL)[key]
     if kind == "text":
         right = array.dtype.kind == "U"
     elif kind == "integer":

@@ -143,6 +143,15 @@ def test_a_closed_pipe_is_left_to_the_caller():
 # -- writing ------------------------------------------------------------------------------------------
 
 
+def test_confidence_of_expressions_may_be_left_out(tmp_path):
+    path = tmp_path / "motion.npz"
+    told = small_motion(expression_confidence=np.linspace(0, 1, 12).reshape(4, 3))
+    for motion in (told, replace(told, expression_confidence=None)):
+        write_motion(motion, path)
+        assert ("expression_confidence" in np.load(path).files) == (motion.expression_confidence is not None)
+        assert_bit_for_bit(motion, read_motion(path))
+
+
 def test_an_existing_file_is_replaced_whole_or_not_at_all(tmp_path, monkeypatch):
     path = tmp_path / "motion.npz"
     write_motion(small_motion(text="old"), path)
