@@ -15,10 +15,15 @@ SHAPES = 7
 def draw_backdrops(random: np.random.Generator, count: int) -> dict[str, np.ndarray]:
     uniform = lambda low, high, *more: random.uniform(low, high, (count, *more))  # noqa: E731
     kind = random.uniform(size=count)
-    two = random.uniform(0, 255, (count, 2, 1)) + random.standard_normal((count, 2, 3)) * uniform(0, 60)[:, None, None]
+    # Most rooms and clothes are nearly grey.
+    vivid = 55 * random.beta(1, 3, count)
+    two = random.uniform(5, 250, (count, 2, 1)) + random.standard_normal((count, 2, 3)) * vivid[:, None, None]
     second = np.where(uniform(0, 1)[:, None] < 0.5, two[:, 0] + uniform(-50, 50)[:, None], two[:, 1])
-    shapes = np.stack([np.clip(two[:, 0], 0, 255)] * SHAPES, 1) + 60 * random.standard_normal((count, SHAPES, 3))
-    clothes = random.uniform(5, 245, (count, 1)) + random.standard_normal((count, 3)) * uniform(0, 70)[:, None]
+    shapes = np.stack([np.clip(two[:, 0], 0, 255)] * SHAPES, 1) + random.normal(0, 45, (count, SHAPES, 1))
+    shapes = shapes + vivid[:, None, None] * random.standard_normal((count, SHAPES, 3))
+    clothes = random.uniform(5, 245, (count, 1)) + 75 * random.beta(1, 2.5, (count, 1)) * random.standard_normal(
+        (count, 3)
+    )
     other = np.where(uniform(0, 1)[:, None] < 0.7, clothes * uniform(0.4, 1.6)[:, None], uniform(0, 255, 3))
     clip = lambda colour: linear(np.clip(colour, 0, 255))  # noqa: E731
     values = {
@@ -26,8 +31,8 @@ def draw_backdrops(random: np.random.Generator, count: int) -> dict[str, np.ndar
         "back_second": clip(second),
         "back_gradient": (kind > 0.25) * uniform(0, 1),
         "back_angle": uniform(0, 2 * np.pi),
-        "back_noise": (kind > 0.45) * uniform(0.0, 0.8),
-        "back_grain": (kind > 0.45) * uniform(0.0, 0.25),
+        "back_noise": (kind > 0.45) * uniform(0.0, 0.6),
+        "back_grain": (kind > 0.45) * 0.2 * random.beta(1, 3, count),
         "back_shapes": (kind > 0.60) * 1.0,
         "back_colour": clip(shapes),
         "back_place": random.uniform(0, 1, (count, SHAPES, 2)),
@@ -39,7 +44,7 @@ def draw_backdrops(random: np.random.Generator, count: int) -> dict[str, np.ndar
         "clothes_stripes": (random.uniform(size=count) < 0.25) * uniform(0.4, 1),
         "clothes_plaid": (random.uniform(size=count) < 0.4) * 1.0,
         "clothes_pitch": uniform(100, 500),
-        "clothes_noise": uniform(0.0, 0.35),
+        "clothes_noise": 0.25 * random.beta(1, 2.5, count),
         "clothes_wide": uniform(0.16, 0.25),
         "clothes_slope": uniform(0.15, 0.55),
         "neckline": np.where(random.uniform(size=count) < 0.15, uniform(-0.088, -0.08), uniform(-0.22, -0.092)),
@@ -73,8 +78,7 @@ def paint_backgrounds(look: Look, gen: torch.Generator, size: int) -> torch.Tens
 def body(
     look: Look, of: torch.Tensor, x: torch.Tensor, y: torch.Tensor, fabric: torch.Tensor
 ) -> tuple[torch.Tensor, ...]:
-    """Shoulders of N pictures: colour (N, h, w, 3) linear without light, bulge (N, h, w, 3) normals, cover of skin and
-    of cloth (N, h, w).
+    """Shoulders of N pictures: colour (N, h, w, 3) linear without light, normals (N, h, w, 3), cover (N, h, w).
 
     x, y: (N, h, w) metres to the right and up from the head's joint, in the plane through it. fabric: (L, s, s) noise.
     """
@@ -82,7 +86,8 @@ def body(
     side = x.abs()
     soft = 0.0016
     beyond = (side - pick("clothes_wide")).clamp(min=0)
-    line = -0.098 - pick("clothes_slope") * (side - 0.05).clamp(min=0) - 6.0 * beyond**1.5
+    neck = torch.exp(-((side - 0.045).clamp(min=0) / 0.018))
+    line = -0.098 + 0.030 * neck - pick("clothes_slope") * (side - 0.05).clamp(min=0) - 6.0 * beyond**1.5
     inside = torch.sigmoid((line - y) / soft) * torch.sigmoid((pick("clothes_wide") + 0.06 - side) / soft)
     height = (1 - (side / pick("neckline_wide")) ** pick("neckline_sharp")).clamp(min=-0.4)
     edge = -0.086 + (pick("neckline") + 0.086) * height
@@ -107,4 +112,4 @@ def body(
     bulge = (x / 0.22).clamp(-0.95, 0.95)
     up = 0.25 + 0.25 * weave
     normal = torch.stack([bulge, up, torch.sqrt((1 - bulge**2).clamp(min=0.05))], dim=-1)
-    return colour, normal / normal.norm(dim=-1, keepdim=True), inside, cloth
+    return colour, normal / normal.norm(dim=-1, keepdim=True), inside

@@ -35,12 +35,14 @@ def draw_faults(random: np.random.Generator, count: int) -> dict[str, np.ndarray
     uniform = lambda low, high, *more: random.uniform(low, high, (count, *more))  # noqa: E731
     maybe = lambda chance: random.uniform(size=count) < chance  # noqa: E731
     values = {
-        "balance": np.exp(np.where(maybe(0.6)[:, None], 0.10 * random.standard_normal((count, 3)), 0.0)),
+        "balance": np.exp(np.where(maybe(0.6)[:, None], 0.07 * random.standard_normal((count, 3)), 0.0)),
         "contrast": np.where(maybe(0.5), np.exp(0.16 * random.standard_normal(count)), 1.0),
         "black": np.where(maybe(0.3), uniform(-0.04, 0.09), 0.0),
         "gamma": np.where(maybe(0.4), np.exp(0.18 * random.standard_normal(count)), 1.0),
         "saturation": np.where(
-            maybe(0.05), 0.0, np.where(maybe(0.6), np.exp(0.30 * random.standard_normal(count)), 1.0)
+            maybe(0.05),
+            0.0,
+            np.where(maybe(0.6), np.exp(np.clip(0.25 * random.standard_normal(count), -0.6, 0.3)), 1.0),
         ),
         "vignette": np.where(maybe(0.25), uniform(0.0, 0.5), 0.0),
         "defocus": np.where(maybe(0.40), np.abs(1.1 * random.standard_normal(count)) + 0.2, 0.0),

@@ -80,8 +80,8 @@ class Canvas:
 def canvas_of(model: BuiltinHead, texels: int) -> Canvas:
     """The canvas of the built-in head with a texture of `texels` x `texels`."""
     look = model.appearance
-    assert look.part_of_face is not None and look.uv is not None and look.uv_faces is not None
-    assert look.albedo is not None and look.ambient_occlusion is not None
+    for part_of_look in (look.part_of_face, look.uv, look.uv_faces, look.albedo, look.ambient_occlusion):
+        assert part_of_look is not None
     rest = model.vertices(torch.zeros(0), torch.zeros(1, len(model.expression_names)))[0].numpy()
     lashes = look.part_names.index("lashes")
     order = np.argsort(look.part_of_face == lashes, kind="stable")

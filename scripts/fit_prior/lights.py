@@ -38,14 +38,14 @@ def draw_lights(random: np.random.Generator, count: int, skin: np.ndarray) -> di
         0.18 * random.standard_normal((count, SOFT_LIGHTS, 3))
     )
     flat = uniform(0.1, 0.9)[:, None]
-    key, base = tint(0.10) * share[:, None], tint(0.08) * (1 - share[:, None])
+    key, base = tint(0.07) * share[:, None], tint(0.05) * (1 - share[:, None])
     # Light upon the face as it looks at the camera becomes 1, then what the exposure makes of it.
     frontal = np.array([0.0, 0.25, 0.97])
     level = key.mean(1) * np.clip(key_from @ frontal, 0.3, 1) + base.mean(1) * (
         flat[:, 0] + (1 - flat[:, 0]) * (soft.mean(2) * (0.5 + 0.5 * soft_from @ frontal)).sum(1)
     )
     brightness = skin.mean(1)
-    exposure = (0.33 / brightness) ** uniform(0.25, 0.85) * np.exp(0.28 * random.standard_normal(count)) * 0.9
+    exposure = (0.33 / brightness) ** uniform(0.25, 0.85) * np.exp(0.24 * random.standard_normal(count)) * 0.9
     scale = (exposure / level)[:, None]
     rim = tint(0.2) * (uniform(0.1, 1.0) * (random.uniform(size=count) < 0.3))[:, None]
     lights = {

@@ -37,12 +37,14 @@ CHANCE = {
 }
 
 # Absorption of melanin and of blood in red, green, blue; skin without either (linear).
-_MELANIN = np.array([0.70, 1.00, 1.20])
-_BLOOD = np.array([0.10, 0.55, 0.45])
+_MELANIN = np.array([0.74, 1.00, 1.14])
+_BLOOD = np.array([0.12, 0.48, 0.42])
 _BARE = np.array([0.85, 0.75, 0.68])
 _HAIR = np.array(
-    [(12, 10, 10), (28, 22, 20), (52, 36, 26), (84, 58, 38), (120, 88, 56), (170, 134, 88), (205, 178, 130)]
-    + [(120, 58, 28), (150, 146, 140), (215, 213, 210)]
+    [
+        *[(12, 10, 10), (28, 22, 20), (52, 36, 26), (84, 58, 38), (120, 88, 56), (170, 134, 88), (205, 178, 130)],
+        *[(120, 58, 28), (150, 146, 140), (215, 213, 210)],
+    ]
 )
 _HAIR_CHANCE = np.array([0.20, 0.22, 0.16, 0.11, 0.08, 0.06, 0.04, 0.04, 0.05, 0.04])
 _IRIS = np.array(
@@ -66,14 +68,14 @@ def draw_looks(random: np.random.Generator, count: int) -> dict[str, np.ndarray]
     # Skin.
     look["melanin"] = 0.05 + 3.0 * random.beta(0.9, 1.6, count)
     look["blood"] = uniform(0.1, 0.9)
-    look["skin"] = skin_colour(look["melanin"], look["blood"]) * np.exp(normal(0.05, 3))
-    look["mottle"], look["pores"] = uniform(0.02, 0.16), uniform(0.01, 0.09)
+    look["skin"] = skin_colour(look["melanin"], look["blood"]) * np.exp(normal(0.035, 3))
+    look["mottle"], look["pores"] = 0.01 + 0.10 * random.beta(1, 2, count), 0.05 * random.beta(1, 1.8, count)
     look["flush"] = uniform(0, 0.9) * (random.uniform(size=count) < 0.7)
     look["flush_cheeks"], look["flush_nose"] = uniform(0.2, 1), uniform(0, 1)
     look["eye_shade"] = uniform(0, 0.7)
     look["freckles"] = has("freckles") * uniform(0.3, 1.0)
     look["moles"] = has("moles") * 1.0
-    look["bump"] = uniform(0.0, 1.0)
+    look["bump"] = random.beta(1, 2, count)
     look["fold"] = has("fold_lines") * random.beta(1.3, 1.8, count) * 1.1
     look["fold_rest"] = random.beta(0.8, 3.0, count)  # how far the same lines are there at rest
     look["fold_shift"] = normal(1.0, 8)
@@ -98,7 +100,7 @@ def draw_looks(random: np.random.Generator, count: int) -> dict[str, np.ndarray]
     hair = hair * (1 - dark * 0.85) + dark * 0.85 * linear(np.array([22, 18, 16]))
     dyed = random.uniform(size=count) < 0.03
     look["hair"] = np.where(dyed[:, None], linear(random.uniform(20, 200, (count, 3))), hair)
-    look["hair_contrast"], look["hair_gloss"] = uniform(0.25, 0.9), uniform(0.0, 0.25)
+    look["hair_contrast"], look["hair_gloss"] = uniform(0.15, 0.65), 0.12 * random.beta(1, 2, count)
     look["curls"] = random.beta(0.6, 1.2, count)
     look["brow"] = np.clip(look["hair"] * np.exp(normal(0.35) - 0.2)[:, None], 0.003, 0.8)
     # From hardly visible to black.
@@ -143,7 +145,7 @@ def draw_looks(random: np.random.Generator, count: int) -> dict[str, np.ndarray]
     iris = _IRIS[random.choice(len(_IRIS), count, p=_IRIS_CHANCE)]
     look["iris"] = linear(iris * np.exp(normal(0.15, 3)))
     look["iris_size"], look["pupil_size"] = uniform(0.88, 1.12), uniform(0.6, 1.7)
-    look["sclera"] = uniform(0.45, 0.95)[:, None] * np.array([1.0, 0.95, 0.92]) * np.exp(normal(0.03, 3))
+    look["sclera"] = uniform(0.32, 0.80)[:, None] * np.array([1.0, 0.95, 0.92]) * np.exp(normal(0.03, 3))
     look["veins"] = uniform(0.3, 1.5)
     look["teeth"] = uniform(0.45, 1.0)[:, None] * np.exp(-uniform(0, 0.5)[:, None] * np.array([0.1, 0.3, 0.9]))
     look["inside"] = np.exp(normal(0.25, 3)) * uniform(0.5, 1.3)[:, None]
@@ -204,7 +206,7 @@ def _materials(random: np.random.Generator, count: int, look: dict[str, np.ndarr
     table[:, MOUTH, OCCLUSION] = uniform(0.8, 1.4)
     table[:, HAIR, GLOSS] = np.where(look["hat"] > 0, 0.0, look["hair_gloss"])
     table[:, HAIR, GLOSS_POWER], table[:, HAIR, OCCLUSION] = np.exp2(uniform(2.5, 5)), 0.8
-    table[:, HAIR, BUMP] = uniform(0.2, 1.0)
+    table[:, HAIR, BUMP] = uniform(0.1, 0.6)
     table[:, FRAME, GLOSS], table[:, FRAME, COAT] = 0.15, uniform(0.1, 1.5)
     table[:, FRAME, OCCLUSION] = 0.3
     return table

@@ -55,6 +55,7 @@ def draw_occluders(random: np.random.Generator, count: int, melanin: np.ndarray)
             (kind == HAND)[:, None], flesh, np.where((kind == MICROPHONE)[:, None], metal, anything)
         ),
         # Mouth most often; then eyes, brows, a cheek (which hides nothing that counts).
+        "occluder_grain": 0.12 * random.beta(1, 3, count),
         "occluder_target": random.choice(5, count, p=(0.16, 0.16, 0.10, 0.43, 0.15)),
         "occluder_off": 0.012 * random.standard_normal((count, 2)),
         "occluder_angle": np.where(uniform(0, 1) < 0.8, uniform(-0.7, 0.7), uniform(-2.5, 2.5)),
@@ -122,7 +123,7 @@ def draw_over(
     flat = pick("occluder_flat")[:, None, None]
     # Light: a rounded thing under the face's own light, darker at its rim.
     light = (look["flat"][of] + 0.5 * look["soft"][of].sum(1) + 0.6 * look["key"][of])[:, None, None]
-    shade = (0.35 + 0.65 * bulge.clamp(0, 1) ** 0.5) * torch.exp(0.12 * grain[of])
+    shade = (0.35 + 0.65 * bulge.clamp(0, 1) ** 0.5) * torch.exp(pick("occluder_grain")[:, None, None] * grain[of])
     light = torch.where(flat[..., None] > 0, torch.ones_like(light), light * shade[..., None])
     colour = pick("occluder_colour")[:, None, None] * light
     return torch.lerp(picture, colour, cover[..., None]), cover

@@ -36,7 +36,7 @@ __all__ = ["REGIONS", "Shots", "Studio"]
 
 # Pictures are drawn this much larger than they become: the reduction smooths their edges.
 OVERSAMPLE = 1.5
-# The clothes cover the neck where it lies lower than this on the resting head, metres.
+# The neck ends here on the resting head, metres; below it the body is drawn.
 _NECK = -0.083
 _STRANDS, _STRAND_POINTS = 46, 130
 
@@ -84,7 +84,7 @@ class Studio:
     ) -> None:
         self.device = torch.device(device)
         on_cpu = self.device.type == "cpu"
-        self.side, self.size = side, int(round(side * OVERSAMPLE))
+        self.side, self.size = side, round(side * OVERSAMPLE)
         self.frames, self.looks = frames or (8 if on_cpu else 64), looks or (4 if on_cpu else 32)
         self.head = load_builtin_head() if head is None else head
         self.rasterizer = choose_rasterizer(self.device)
@@ -170,12 +170,11 @@ class Studio:
         seen = self.rasterizer(xy, depth, self.faces, (size, size), True)
         scale = focal / -translation[:, 2]
 
-        picture, cloth = self._backdrop(cast, of, translation, focal, scale)
+        picture = self._backdrop(cast, of, translation, focal, scale)
         fold = expression @ self.fold_of
         colour, pixel, low = self._shade(cast, of, seen, points, normals, fold, turn, translation, focal)
         flat = picture.reshape(-1, 3)
-        covered = cloth.reshape(-1)[pixel] * low
-        flat[pixel] = torch.lerp(colour, flat[pixel], covered[:, None])
+        flat[pixel] = torch.lerp(colour, flat[pixel], low[:, None])
         picture = flat.reshape(len(frame), size, size, 3)
         picture = self._lashes(cast, of, picture, xy, depth, seen.depth)
         picture = self._lenses(cast, of, picture, xy, depth, seen.depth)
@@ -213,8 +212,8 @@ class Studio:
 
     def _backdrop(
         self, cast: _Cast, of: torch.Tensor, translation: torch.Tensor, focal: torch.Tensor, scale: torch.Tensor
-    ) -> tuple[torch.Tensor, torch.Tensor]:
-        """Background with shoulders (N, R, R, 3) linear, and the cover (N, R, R) of cloth. Drawn at half the size."""
+    ) -> torch.Tensor:
+        """Background with neck and shoulders (N, R, R, 3) linear. Drawn at half the size."""
         look, half = cast.look, self.size // 2
         at = (torch.arange(half, device=self.device) + 0.5) * (self.size / half)
         middle = (
@@ -222,7 +221,7 @@ class Studio:
         )
         x = ((at[None, None] - middle[:, :1, None]) / scale[:, None, None]).expand(-1, half, half)
         y = (-(at[None, :, None] - middle[:, 1:, None]) / scale[:, None, None]).expand(-1, half, half)
-        colour, bulge, inside, cloth = backdrops.body(look, of, x, y, cast.fabric)
+        colour, bulge, inside = backdrops.body(look, of, x, y, cast.fabric)
         light = lights.soft_light(look, of, bulge.flatten(1, 2)).unflatten(1, (half, half))
         along = torch.einsum("nhwc,nc->nhw", bulge, look["key_from"][of])
         light = light + ((along + 0.2) / 1.2).clamp(min=0)[..., None] * look["key"][of][:, None, None]
@@ -230,9 +229,8 @@ class Studio:
         shade = 1 - 0.45 * torch.exp(-((x / 0.07) ** 2) - ((y + 0.09) / 0.05) ** 2)
         behind = cast.behind[of].permute(0, 2, 3, 1)
         picture = torch.lerp(behind, colour * light * shade[..., None], inside[..., None])
-        both = torch.cat([picture, cloth[..., None]], dim=-1).permute(0, 3, 1, 2)
-        both = F.interpolate(both, (self.size,) * 2, mode="bilinear", align_corners=False).permute(0, 2, 3, 1)
-        return both[..., :3].contiguous(), both[..., 3].contiguous()
+        large = F.interpolate(picture.permute(0, 3, 1, 2), (self.size,) * 2, mode="bilinear", align_corners=False)
+        return large.permute(0, 2, 3, 1).contiguous()
 
     def _shade(
         self, cast: _Cast, of: torch.Tensor, seen: TensorFragments, points: torch.Tensor, normals: torch.Tensor,
@@ -299,7 +297,7 @@ class Studio:
         # A sky's worth of soft shine from above.
         above = (0.5 + 0.5 * mirrored[:, 1]) ** 2 * (1 - facing) ** 2 * (material[:, GLOSS] + 0.1 * material[:, COAT])
         colour = albedo * light + (lobes[:, None] * key + above[:, None] * value[:, 3:6]) * open_[:, None]
-        low = torch.sigmoid((_NECK - fixed[:, 4]) / 0.002) * (kind <= LIPS)
+        low = torch.sigmoid((_NECK - fixed[:, 4]) / 0.004) * (kind <= LIPS)
         return colour, pixel, low
 
     def _texel(self, pages: torch.Tensor, page: torch.Tensor, uv: torch.Tensor) -> torch.Tensor:

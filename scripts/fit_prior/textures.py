@@ -1,4 +1,4 @@
-"""Textures of random people, painted by formulas over the resting face: one page of skin, one of hair, for each look."""
+"""Textures of random people, painted by formulas over the resting face: a page of skin and a page of hair."""
 
 from __future__ import annotations
 
@@ -87,7 +87,7 @@ class TexturePainter:
         side = x.abs()
         at = lambda picture: picture.flatten(1)[:, self.face]  # noqa: E731
         fine_here, broad_here = at(fine), at(broad)
-        streak = at(noise(gen, count, size // 2, size // 2, size))
+        streak = 0.6 * fine_here + 0.4 * at(noise(gen, count, size // 2, size // 2, size))
         face = colour[:, self.face]
         spot = lambda mx, my, r: torch.exp(-(((side - mx) / r) ** 2 + ((y - my) / r) ** 2))  # noqa: E731
         flush = look["skin"][:, None] * colour.new_tensor([0.98, 0.66, 0.66])
@@ -110,7 +110,7 @@ class TexturePainter:
         # Lips.
         lips = self.lips[self.face]
         edge = lips.expand(count, -1) ** (1.6 - pick("lip_edge"))
-        creases = 1 + 0.10 * at(noise(gen, count, 20, size // 2, size))
+        creases = 1 + 0.04 * at(noise(gen, count, 20, size // 2, size))
         face = _mix(face, look["lips"][:, None] * creases[..., None], edge)
         # Hair on the face, then brows.
         face = self._beard(look, face, side, y, z, lips, streak, fine_here, broad_here)
@@ -171,10 +171,10 @@ class TexturePainter:
         taper = 1 - pick("brow_taper") * (s - 0.45).clamp(0, 1) / 0.55
         half = pick("brow_thick") * taper * (0.75 + 0.25 * (s / 0.2).clamp(0, 1))
         d = ((y - EYE_Y) - middle) / half.clamp(min=0.0006)
-        rough = at(noise(gen, len(s), self.size // 2, self.size // 6, self.size))
-        body = torch.sigmoid((1 - d.abs() + 0.35 * rough * pick("brow_coarse")) / 0.22)
+        rough = at(noise(gen, len(s), self.size // 2, self.size // 3, self.size))
+        body = torch.sigmoid((1 - d.abs() + 0.22 * rough * pick("brow_coarse")) / 0.28)
         ends = torch.sigmoid((s + 0.03 + 0.03 * rough) / 0.03) * torch.sigmoid((1.02 - s + 0.03 * rough) / 0.03)
-        hairs = 1 + 0.45 * pick("brow_coarse") * rough
+        hairs = 1 + 0.3 * pick("brow_coarse") * rough
         return (pick("brow_density") * body * ends * hairs).clamp(0, 1) * (z > 0.05)
 
     def _beard(self, look, face, side, y, z, lips, streak, fine, broad) -> torch.Tensor:  # type: ignore[no-untyped-def]
@@ -189,7 +189,7 @@ class TexturePainter:
         lip = lip * (1 - lips) * (y < -0.006)
         dense = torch.maximum(pick("beard") * jaw, pick("moustache") * lip)
         stubble = pick("stubble") * torch.maximum(jaw, lip) * (1 + 0.8 * fine).clamp(0, 2)
-        hairs = (dense * (1 + 0.35 * streak)).clamp(0, 1)
+        hairs = (dense * (1 + 0.25 * streak)).clamp(0, 1)
         cover = torch.maximum(hairs, 0.6 * stubble)
         return _mix(face, look["beard_colour"][:, None] * (1 + 0.35 * streak[..., None]).clamp(0.3, 2), cover)
 
@@ -286,10 +286,14 @@ def hairline(look: Look, p: torch.Tensor, drop: torch.Tensor | None = None) -> t
     front = EYE_Y + pick("hairline") + 0.9 * pick("recede") * (corner * (0.058 - side).clamp(min=0) * 60)
     front = front - 1.1 * (side - 0.052).clamp(min=0) - 0.12 * side
     if drop is not None:
-        front = front - drop[:, None] * torch.sigmoid((0.066 - side) / 0.004)
+        # Locks of different lengths.
+        n = look["hair_noise"]
+        locks = 0.25 * n[:, :1] * torch.sin(55 * x + n[:, 1:2]) + 0.12 * n[:, 2:3] * torch.sin(160 * x + n[:, 3:4])
+        front = front - (drop[:, None] * torch.sigmoid((0.066 - side) / 0.004) + 0.02 * n[:, 4:5] * x) * (1 + locks)
     back = ((0.030 - z) / 0.05).clamp(0, 1)
     line = front * (1 - back) + (EYE_Y - 0.085) * back
-    return y - line
+    ear = ((side - 0.066) / 0.003).clamp(0, 1) * ((0.066 - y) / 0.004).clamp(0, 1) * ((z + 0.030) / 0.005).clamp(0, 1)
+    return y - line - 0.15 * ear * (z < 0.055)
 
 
 def _interpolate(at: torch.Tensor, x: torch.Tensor, y: torch.Tensor) -> torch.Tensor:

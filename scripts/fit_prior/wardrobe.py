@@ -1,4 +1,4 @@
-"""What a head wears: a shell of hair or a hat, long hair, glasses; meshes in the head's frame, one set for each look."""
+"""What a head wears: a shell of hair or a hat, long hair, glasses; meshes in the head's frame, a set for each look."""
 
 from __future__ import annotations
 
@@ -105,7 +105,8 @@ class Wardrobe:
             0.10 * shape[:, k, None] * torch.cos((k + 1) * angle + 40 * (1 + k) * y * (-1) ** k + shape[:, 5 - k, None])
             for k in range(6)
         )
-        t = (inside / 0.022).clamp(0, 1)
+        # The hair rises steeply over the forehead, slowly over the temples and the nape.
+        t = (inside / (0.034 - 0.016 * top)).clamp(0, 1)
         smooth = t * t * (3 - 2 * t)
         lift = torch.where(inside > 0, 0.0007 + grow * smooth * (1 + 0.6 * lumps), -0.004 + 0 * inside)
         points = neutral[:, self._scalp] + lift[..., None] * normals
