@@ -20,7 +20,7 @@ from .collect import CROP_NAMES
 from .takes import head_controls
 
 # Frames in which the detector's landmarks lie farther than this from the true ones, on the mean, are another thing's.
-ANOTHER_FACE = 0.04  # metres at the head
+ANOTHER_FACE = 0.03  # metres at the head
 
 
 @dataclass(frozen=True)

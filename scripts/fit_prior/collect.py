@@ -11,6 +11,7 @@ from collections import deque
 from collections.abc import Iterable
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -94,9 +95,8 @@ def _collect(
                 ahead.append((wanted[0], draw(wanted.popleft())))
             start = time.monotonic()
             shots = studio.shoot(takes.result(), seed)
-            images = shots.images.cpu().numpy()
+            job = pool.submit(shots.images.unflatten(0, (options.sequences, options.frames)))
             rendering += time.monotonic() - start
-            job = pool.submit(images.reshape(options.sequences, options.frames, *images.shape[1:]))
             waiting.append((seed, takes.result(), shots, job))
         if not waiting:
             break
@@ -147,10 +147,10 @@ def shard_of(takes: Takes, shots: Any, sightings: Sightings, side: int) -> dict[
 
 def true_landmarks(takes: Takes, side: int) -> torch.Tensor:
     """(S, T, 478, 2) pixels at which the head's own landmarks appear."""
-    head, controls = load_face_model(), head_controls()
+    head = load_face_model()
     rows = []
     with torch.inference_mode():
-        basis = landmark_basis(torch.as_tensor(controls.to_expression))
+        basis = landmark_basis()
         shapes = torch.as_tensor(takes.shape, dtype=torch.float32)
         neutral = head.landmarks(head.vertices(shapes, torch.zeros(len(shapes), len(head.expression_names))))
         for number in range(len(takes)):
@@ -163,9 +163,10 @@ def true_landmarks(takes: Takes, side: int) -> torch.Tensor:
     return torch.stack(rows)
 
 
-def landmark_basis(to_expression: torch.Tensor) -> torch.Tensor:
+@lru_cache(maxsize=1)
+def landmark_basis() -> torch.Tensor:
     """(C, 478, 3) metres by which each control moves the built-in head's landmarks."""
-    head = load_face_model()
+    head, to_expression = load_face_model(), torch.as_tensor(head_controls().to_expression)
     values = torch.cat([torch.zeros_like(to_expression[:1]), to_expression])
     points = head.landmarks(head.vertices(torch.zeros(0), values))
     return points[1:] - points[:1]

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 
 N_POINTS = 478
 # Seconds after which a process that does not answer is taken for dead; the first answer waits for the imports.
@@ -68,10 +69,10 @@ class DetectorPool:
         self._thread = threading.Thread(target=self._serve, name="detector-pool", daemon=True)
         self._thread.start()
 
-    def submit(self, pictures: np.ndarray) -> Future[Sightings]:
+    def submit(self, pictures: torch.Tensor) -> Future[Sightings]:
         """Detect in pictures (S, T, H, W, 3) uint8; waits for a free slot. Sequences are independent of one another."""
         slot = self._free.get()
-        self._pictures[slot][:] = pictures
+        torch.from_numpy(self._pictures[slot]).copy_(pictures)
         n_sequences, n_frames = self._shape[:2]
         sightings = Sightings(
             np.zeros((n_sequences, n_frames, N_POINTS, 2), np.float32), np.zeros((n_sequences, n_frames), bool)

@@ -69,6 +69,7 @@ def train(options: TrainOptions) -> Trained:
     """Train until the minutes are over; prints how it goes."""
     begun = time.monotonic()
     device = torch.device(options.device)
+    torch.backends.cudnn.benchmark = True  # the shapes are few
     learnt, held = split(options.folder)
     if not learnt:
         raise SystemExit(f"{options.folder}: holds no shards to learn from; collect some first")
