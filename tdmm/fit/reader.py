@@ -62,13 +62,6 @@ class PriorReader:
         self._roll += later._roll
         self._features += later._features
 
-    def join(self, other: PriorReader) -> None:
-        """Take over what another reader saw after this one, as of the same face."""
-        self._flush()
-        other._flush()
-        self._features += other._features
-        self._roll += other._roll
-
     def predict(self, timestamps: np.ndarray, keep: np.ndarray | None = None) -> Prediction:
         """What the N frames show that were seen, at seconds (N,). keep: only these of them (mask or indices)."""
         if len(timestamps) != len(self):
