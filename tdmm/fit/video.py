@@ -20,7 +20,8 @@ from tdmm.fit.correspondence import with_scheme
 from tdmm.fit.detect import Detector, DetectorOptions, open_detector
 from tdmm.fit.landmark_model import LandmarkModel, landmark_model_of
 from tdmm.fit.measure import reprojection
-from tdmm.fit.observe import Observations, Progress, observe
+from tdmm.fit.observe import Observations, Progress, observe, observe_all
+from tdmm.fit.prior import Prior, has_prior, load_prior
 from tdmm.fit.solve import Solution, SolverOptions, solve
 from tdmm.io.video import VideoReader
 from tdmm.motion import FaceMotion
@@ -30,10 +31,12 @@ from tdmm.motion import FaceMotion
 class FitOptions:
     """focal: focal length in pixels of the video's own picture; None estimates one for the clip.
 
+    prior: whether the trained network reads the pictures too (where it is installed), or landmarks alone are fitted.
     detector, solver: how faces are found, and how the model is fitted.
     """
 
     focal: float | None = None
+    prior: bool = True
     detector: DetectorOptions = field(default_factory=DetectorOptions)
     solver: SolverOptions = field(default_factory=SolverOptions)
 
@@ -68,11 +71,59 @@ def fit_video(
     opened = detector is None
     detector = detector or open_detector(options.detector)
     try:
-        observations = observe(path, detector, progress)
+        observations = observe(path, detector, progress, prior_for(options, detector))
     finally:
         if opened:
             detector.close()
     motion = fit_landmarks(observations, face_model, options=options, progress=progress)
+    _complete_report(motion, observations, detector, begun)
+    return motion
+
+
+def fit_people(
+    path: str | os.PathLike[str] | BinaryIO | VideoReader,
+    *,
+    most: int | None = None,
+    face_model: FaceModel | None = None,
+    options: FitOptions | None = None,
+    detector: Detector | None = None,
+    progress: Progress | None = None,
+) -> list[FaceMotion]:
+    """As `fit_video`, for several people: one motion each, of all frames of the video, the largest face first.
+
+    most: this many people at most, those that fill the most of the picture over time; None: all. A face that is seen
+    only for a moment is dropped. meta["fit"]["faces"] tells which of how many motions it is, and what was dropped.
+    detector: has to follow several faces (`DetectorOptions.faces`); None opens one that does.
+    """
+    options = options or FitOptions()
+    begun = time.perf_counter()
+    face_model = face_model or load_face_model()
+    opened = detector is None
+    detector = detector or open_detector(replace(options.detector, faces=most))
+    try:
+        faces = observe_all(path, detector, most, progress, prior_for(options, detector))
+    finally:
+        if opened:
+            detector.close()
+    dropped = [{"from_second": round(first, 3), "frames": frames} for first, frames in faces.dropped]
+    motions = []
+    for number, observations in enumerate(faces.people, start=1):
+        motion = fit_landmarks(observations, face_model, options=options, progress=progress)
+        _complete_report(motion, observations, detector, begun)
+        motion.meta["fit"]["faces"] = {"number": number, "of": len(faces.people), "dropped": dropped}
+        motions.append(motion)
+    return motions
+
+
+def prior_for(options: FitOptions, detector: Detector) -> Prior | None:
+    """The trained prior, where it is wanted, installed, and made for this detector's landmarks."""
+    if not (options.prior and has_prior() and detector.scheme == "mediapipe478"):
+        return None
+    return load_prior()
+
+
+def _complete_report(motion: FaceMotion, observations: Observations, detector: Detector, begun: float) -> None:
+    """Add to a motion's report what is known of the video. begun: `time.perf_counter()` when the work began."""
     total = time.perf_counter() - begun
     report = motion.meta["fit"]
     report["detector"] = f"{detector.name} {detector.version}"
@@ -82,7 +133,6 @@ def fit_video(
         "total": round(total, 3),
     }
     report["fps"] = round(len(motion) / total, 1)
-    return motion
 
 
 def fit_landmarks(
