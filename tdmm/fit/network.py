@@ -122,7 +122,7 @@ class PriorNetwork(nn.Module):
         Nothing depends on the filling.
         """
         x = self.with_context(features, self.context(features, present))
-        return self.read(x, pauses(seconds), present)
+        return self.read(x, pauses(seconds, present), present)
 
     def with_context(self, features: Tensor, context: Tensor) -> Tensor:
         """(B, T, F) features told about their clip, context (B, context_features)."""
@@ -235,11 +235,16 @@ def to_input(crop: Tensor) -> Tensor:
     return crop.permute(0, 3, 1, 2).float() * (2 / 255) - 1
 
 
-def pauses(seconds: Tensor) -> Tensor:
-    """(B, T, 2) how long ago the frame before was, and how far the next one is, as logarithms; seconds (B, T)."""
+def pauses(seconds: Tensor, present: Tensor | None = None) -> Tensor:
+    """(B, T, 2) how long ago the frame before was, and how far the next one is, as logarithms; seconds (B, T).
+
+    Beyond a clip's ends, and its frames that are present (B, T), there is a long pause.
+    """
     step = seconds.diff(dim=1).clamp(1e-3, LONGEST_PAUSE)
-    usual = torch.full_like(seconds[:, :1], LONGEST_PAUSE)
-    both = torch.stack([torch.cat([usual, step], 1), torch.cat([step, usual], 1)], dim=-1)
+    if present is not None:
+        step = torch.where(present[:, 1:], step, LONGEST_PAUSE)
+    end = torch.full_like(seconds[:, :1], LONGEST_PAUSE)
+    both = torch.stack([torch.cat([end, step], 1), torch.cat([step, end], 1)], dim=-1)
     return (both / _USUAL_STEP).log()
 
 
