@@ -1,0 +1,179 @@
+"""What the prior is trained with: mirror images, batches, the loss, the response of landmarks."""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from roma import rotvec_to_rotmat
+
+from tdmm.face import load_face_model
+from tdmm.fit.crops import CUTS, upright
+from tdmm.fit.network import Reading
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "scripts"))
+
+from fit_prior.augment import AugmentOptions, augment_crops, augment_points
+from fit_prior.clips import Clips, Mirror, mirror_of_head, mirrored, other_side
+from fit_prior.losses import LossOptions, angle_between, face_basis, loss_of, turn_between
+from fit_prior.response import Misses, fit_response
+from fit_prior.takes import head_controls
+
+
+@pytest.fixture(scope="module")
+def mirror() -> Mirror:
+    return mirror_of_head()
+
+
+def random_clips(n_clips: int = 3, n_frames: int = 4) -> Clips:
+    random = torch.Generator().manual_seed(0)
+    uniform = lambda *shape: torch.rand(n_clips, n_frames, *shape, generator=random)  # noqa: E731
+    return Clips(
+        crops=tuple((255 * uniform(cut.height, cut.width, 3)).to(torch.uint8) for cut in CUTS.values()),
+        points=100 * uniform(478, 2) - 50,
+        scale=1 + uniform(),
+        seconds=torch.arange(n_frames).expand(n_clips, -1) / 25,
+        controls=uniform(len(head_controls())),
+        rotation=uniform(3) - 0.5,
+        visible=uniform(4),
+        kind=torch.arange(n_clips) % 2,
+        n_frames=torch.tensor([n_frames, n_frames - 1, 1])[:n_clips],
+    )
+
+
+def test_mirror_twice_is_nothing(mirror: Mirror) -> None:
+    clips = random_clips()
+    twice = mirrored(mirrored(clips, mirror), mirror)
+    for name in ("points", "controls", "rotation", "visible"):
+        assert torch.equal(getattr(twice, name), getattr(clips, name))
+    assert all(torch.equal(a, b) for a, b in zip(twice.crops, clips.crops, strict=True))
+    once = mirrored(clips, mirror)
+    assert not torch.equal(once.controls, clips.controls)
+
+
+def test_mirror_exchanges_known_partners(mirror: Mirror) -> None:
+    known = {33: 263, 133: 362, 61: 291, 78: 308, 159: 386, 145: 374, 105: 334, 468: 473, 470: 475, 469: 476}
+    assert {a: int(mirror.points[a]) for a in known} == known
+    assert [int(mirror.points[a]) for a in (0, 1, 6, 10, 13, 14, 17, 152, 168)] == [0, 1, 6, 10, 13, 14, 17, 152, 168]
+    names = head_controls().names
+    assert names[mirror.controls[names.index("gazeLeft")]] == "gazeRight"
+    assert names[mirror.controls[names.index("mouthLeft")]] == "mouthRight"
+    assert names[mirror.controls[names.index("jawOpen")]] == "jawOpen"
+    assert other_side("eyeBlinkRight") == "eyeBlinkLeft"
+
+
+def test_a_mirrored_face_is_the_face_in_a_mirror(mirror: Mirror) -> None:
+    """The built-in head, posed and seen from the front, against the same head with everything mirrored."""
+    head, controls = load_face_model(), head_controls()
+    random = torch.Generator().manual_seed(1)
+    clips = replace(random_clips(1, 6), controls=0.6 * torch.rand(1, 6, len(controls), generator=random))
+
+    def seen(some: Clips) -> torch.Tensor:
+        expression = some.controls[0] @ torch.as_tensor(controls.to_expression)
+        turned = head.landmarks(head.vertices(torch.zeros(0), expression, rotation=some.rotation[0]))
+        return 1000 * turned[..., :2] * torch.tensor([1.0, -1.0])
+
+    clips = replace(clips, points=upright(seen(clips)).points[None])
+    reflected = mirrored(clips, mirror)
+    miss = (upright(seen(reflected)).points - reflected.points[0]).norm(dim=-1).median(0).values
+    # The embedding of the landmarks was found by the detector, and is itself only about symmetric.
+    assert float(miss.median()) < 1.0
+    assert float((upright(seen(clips)).points - reflected.points[0]).norm(dim=-1).median()) > 2.0
+
+
+def test_loss_is_the_same_in_the_mirror(mirror: Mirror) -> None:
+    clips = random_clips()
+    reading = Reading(
+        mean=clips.controls + 0.1,
+        log_sigma=torch.full_like(clips.controls, -2.0),
+        rotation=0.9 * clips.rotation,
+        rotation_log_sigma=torch.full_like(clips.rotation, -3.0),
+        visible=clips.visible - 0.5,
+    )
+    seen = replace(
+        reading,
+        mean=reading.mean[..., mirror.controls],
+        rotation=reading.rotation * torch.tensor([1.0, -1.0, -1.0]),
+        visible=reading.visible[..., mirror.regions],
+    )
+    options, basis = LossOptions(geometry=0, velocity=0), face_basis(50)
+    plain, _ = loss_of(reading, clips, basis, options)
+    reflected, _ = loss_of(seen, mirrored(clips, mirror), basis, options)
+    assert float(plain) == pytest.approx(float(reflected), rel=1e-5)
+
+
+def test_loss_looks_at_frames_that_are_present_only(mirror: Mirror) -> None:
+    clips = random_clips()
+    basis, options = face_basis(50), LossOptions()
+    mean = (clips.controls + 0.1).requires_grad_()
+    still = torch.zeros_like(clips.rotation)
+    reading = Reading(mean, torch.full_like(mean, -2.0), still, still - 3, torch.zeros_like(clips.visible))
+    loss, parts = loss_of(reading, clips, basis, options)
+    loss.backward()
+    assert mean.grad is not None
+    assert (mean.grad[~clips.present] == 0).all()
+    assert (mean.grad[clips.present].abs().sum(-1) > 0).all()
+    assert set(parts) == {"controls", "rotation", "visible", "geometry", "velocity"}
+
+
+def test_small_turns_are_rotation_vectors() -> None:
+    random = torch.Generator().manual_seed(4)
+    seen = torch.randn(20, 3, generator=random)
+    small = 0.01 * torch.randn(20, 3, generator=random)
+    from roma import rotmat_to_rotvec
+
+    truth = rotmat_to_rotvec(rotvec_to_rotmat(small) @ rotvec_to_rotmat(seen))
+    torch.testing.assert_close(turn_between(truth, seen), small, atol=2e-6, rtol=1e-3)
+    torch.testing.assert_close(angle_between(truth, seen), small.norm(dim=-1), atol=1e-4, rtol=1e-3)
+
+
+def test_augmented_crops_without_spreads_are_the_crops() -> None:
+    none = AugmentOptions(**dict.fromkeys(vars(AugmentOptions()), 0.0))
+    clips = random_clips(2, 3)
+    of = torch.arange(2).repeat_interleave(3)
+    flat = tuple(crop.flatten(0, 1) for crop in clips.crops)
+    for crop, plain in zip(augment_crops(flat, of, 2, none, torch.float32), flat, strict=True):
+        expected = plain.permute(0, 3, 1, 2).float() * (2 / 255) - 1
+        torch.testing.assert_close(crop, expected.clamp(min=-1 + 2e-3), atol=2e-4, rtol=0)
+    assert torch.equal(augment_points(clips.points, none), clips.points)
+
+
+def test_augmentation_is_one_a_clip() -> None:
+    """Two frames of a clip that are alike stay alike but for noise; two clips do not."""
+    options = replace(AugmentOptions(), noise=0.0)
+    crop = torch.full((4, 48, 64, 3), 100, dtype=torch.uint8)
+    out = augment_crops((crop,), torch.tensor([0, 0, 1, 1]), 2, options, torch.float32)[0]
+    torch.testing.assert_close(out[0], out[1])
+    torch.testing.assert_close(out[2], out[3])
+    assert (out[0] - out[2]).abs().max() > 1e-3
+
+
+def test_response_finds_what_was_planted() -> None:
+    random = np.random.default_rng(6)
+    n_frames, n_points, n_controls = 4000, 5, 3
+    offset = 2e-3 * random.standard_normal((n_points, 3))
+    by_control = 4e-3 * random.standard_normal((n_controls, n_points, 3))
+    controls = random.uniform(0, 1, (n_frames, n_controls)) * (random.random((n_frames, n_controls)) < 0.5)
+    turn = rotvec_to_rotmat(torch.as_tensor(0.4 * random.standard_normal((n_frames, 3)))).numpy()
+    moved = offset + np.tensordot(controls, by_control, axes=1)
+    metres = np.einsum("nij,nlj->nil", turn[:, :2], moved) + 1e-3 * random.standard_normal((n_frames, 2, n_points))
+    metres[random.random(n_frames) < 0.05] += 0.05  # another thing was found
+    design = np.einsum("nc,nix->nicx", np.column_stack([np.ones(n_frames), controls]), turn[:, :2])
+    misses = Misses(torch.as_tensor(design).flatten(2).float(), torch.as_tensor(metres).float())
+    half = n_frames // 2
+    fit = fit_response(
+        Misses(misses.design[:half], misses.metres[:half]),
+        Misses(misses.design[half:], misses.metres[half:]),
+        (1, 10, 1e4),
+    )
+    assert fit.ridge < 1e4
+    assert fit.after < 0.8 * fit.before
+    np.testing.assert_allclose(fit.response.offset, offset, atol=6e-4)
+    np.testing.assert_allclose(fit.response.controls, by_control, atol=1.2e-3)
+    np.testing.assert_allclose(fit.response.sigma, 1e-3, rtol=0.25)
+    shrunk = fit_response(misses, None, (1e7,)).response
+    assert np.abs(shrunk.controls).max() < 0.1 * np.abs(by_control).max()
