@@ -1,4 +1,4 @@
-"""The fitter: detection, whole clips, reprojection, and recovery of known motion."""
+"""The fitter's parts: detection, and the solver on exact landmarks of known motion."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import numpy as np
 
 from benchmarks.table import Row
 from tdmm.face import load_face_model
-from tdmm.fit import FitOptions, fit_landmarks, fit_video
+from tdmm.fit import FitOptions, fit_landmarks
 from tdmm.fit.controls import controls_of
 from tdmm.fit.detect import Detector, open_detector
 from tdmm.fit.recovery import compare, exact_landmarks
@@ -26,23 +26,12 @@ SEEDS = range(100, 120)
 
 
 def run() -> list[Row]:
-    rows = []
-    detector = open_detector()
     detection = ("detection, 1280 x 704", "fps", 120.0, 200.0)
-    whole = ("decode + detect + fit, generated_blink.mp4", "fps", 30.0, 60.0)
     blink = CLIPS / "generated_blink.mp4"
-    if blink.exists():
-        rows.append(Row(detection[0], detection_fps(detector, blink), *detection[1:]))
-        fps = max(float(fit_video(blink, detector=detector).meta["fit"]["fps"]) for _ in range(REPEATS))
-        rows.append(Row(whole[0], fps, *whole[1:], note="best of 3, detector and model loaded"))
-    else:
-        rows += [Row(name, None, unit, must, aim, note=f"no {blink}") for name, unit, must, aim in (detection, whole)]
-    for name in ("generated_blink.mp4", "real_open_mouth.mp4"):
-        found = (CLIPS / name).exists()
-        value = fit_video(CLIPS / name, detector=detector).meta["fit"]["reprojection_percent"] if found else None
-        note = "all 478 landmarks, % of outer-eye distance" if found else f"no {CLIPS / name}"
-        rows.append(Row(f"reprojection, {name}", value, "%", 1.6, 1.0, higher_is_better=False, note=note))
-    return rows + recovery_rows()
+    if not blink.exists():
+        name, unit, must, aim = detection
+        return [Row(name, None, unit, must, aim, note=f"no {blink}"), *recovery_rows()]
+    return [Row(detection[0], detection_fps(open_detector(), blink), *detection[1:]), *recovery_rows()]
 
 
 def detection_fps(detector: Detector, path: Path) -> float:

@@ -1,4 +1,4 @@
-"""Run every benchmarks/bench_*.py, print one table, write one JSON file.
+"""Run every benchmarks/bench_*.py (those that take many minutes only by name), print one table, write one JSON file.
 
 Usage: python -m benchmarks.run [--only NAME ...] [--output FILE]
 """
@@ -23,6 +23,8 @@ from benchmarks.table import Row
 
 FOLDER = Path(__file__).parent
 RESULTS = FOLDER / "results"
+# Areas that take many minutes: measured when they are named.
+SLOW = {"memory"}
 PACKAGES = ("tdmm", "numpy", "torch", "numba", "mediapipe", "imageio-ffmpeg", "pyrender", "triton", "pytorch3d")
 
 
@@ -105,7 +107,7 @@ def main(arguments: list[str]) -> int:
     chosen = parser.parse_args(arguments)
     console = Console()
     rows: list[Row] = []
-    for area in chosen.only or areas():
+    for area in chosen.only or [area for area in areas() if area not in SLOW]:
         console.print(f"measuring {area} ...", style="dim")
         rows += measure(area)
     console.print(table(rows))
