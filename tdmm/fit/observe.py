@@ -18,9 +18,11 @@ from tdmm.fit.tracks import Piece, Tracks
 from tdmm.io.video import VideoReader, open_video
 
 if TYPE_CHECKING:
-    from tdmm.fit.prior import Prediction, Prior
+    from tdmm.fit.prior import Prediction
+    from tdmm.fit.reader import PriorReader
 
 Progress = Callable[[str, int, "int | None"], None]
+OpenReader = Callable[[], "PriorReader"]
 
 
 @dataclass(frozen=True)
@@ -80,13 +82,14 @@ def observe(
     source: str | os.PathLike[str] | BinaryIO | VideoReader,
     detector: Detector,
     progress: Progress | None = None,
-    prior: Prior | None = None,
+    open_reader: OpenReader | None = None,
 ) -> Observations:
-    """Detect in all frames, and follow the detector's first face. prior: reads the frames too, while they are there.
+    """Detect in all frames, and follow the detector's first face. open_reader: opens a reader of the trained
+    network, which is shown the frames while they are in memory.
 
     Raises `NoFaceError` if no frame shows a face, `VideoError` for an unreadable video.
     """
-    whole = _Seen(prior)
+    whole = _Seen(open_reader)
     with closing(whole), _Looking(source, detector, progress) as looking:
         for number, image, faces in looking:
             if faces:
@@ -101,7 +104,7 @@ def observe_all(
     detector: Detector,
     most: int | None = None,
     progress: Progress | None = None,
-    prior: Prior | None = None,
+    open_reader: OpenReader | None = None,
 ) -> Faces:
     """Detect in all frames and follow every face that the detector follows (`DetectorOptions.faces`).
 
@@ -113,7 +116,7 @@ def observe_all(
         for number, image, faces in looking:
             for face, piece in zip(faces, tracks.see(faces, looking.timestamps[-1]), strict=True):
                 if piece not in seen:
-                    seen[piece] = stack.enter_context(closing(_Seen(prior)))
+                    seen[piece] = stack.enter_context(closing(_Seen(open_reader)))
                 seen[piece].add(number, image, face)
         kept, dropped = tracks.join(most)
         if not kept:
@@ -127,11 +130,11 @@ def observe_all(
 class _Seen:
     """What was seen of one face: points and score of its frames, and what the prior's reader keeps of them."""
 
-    def __init__(self, prior: Prior | None) -> None:
+    def __init__(self, open_reader: OpenReader | None) -> None:
         self.frames: list[int] = []
         self.points: list[np.ndarray] = []
         self.scores: list[float] = []
-        self.reader = None if prior is None else prior.reader()
+        self.reader = None if open_reader is None else open_reader()
 
     def add(self, number: int, image: np.ndarray, face: Landmarks) -> None:
         self.frames.append(number)

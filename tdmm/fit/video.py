@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import time
 from dataclasses import asdict, dataclass, field, replace
+from functools import partial
 from typing import Any, BinaryIO
 
 import numpy as np
@@ -20,8 +21,8 @@ from tdmm.fit.correspondence import with_scheme
 from tdmm.fit.detect import Detector, DetectorOptions, open_detector
 from tdmm.fit.landmark_model import LandmarkModel, landmark_model_of
 from tdmm.fit.measure import reprojection
-from tdmm.fit.observe import Observations, Progress, observe, observe_all
-from tdmm.fit.prior import Prior, has_prior, load_prior
+from tdmm.fit.observe import Observations, OpenReader, Progress, observe, observe_all
+from tdmm.fit.prior import has_prior, load_prior
 from tdmm.fit.solve import Solution, SolverOptions, solve
 from tdmm.io.video import VideoReader
 from tdmm.motion import FaceMotion
@@ -32,11 +33,13 @@ class FitOptions:
     """focal: focal length in pixels of the video's own picture; None estimates one for the clip.
 
     prior: whether the trained network reads the pictures too (where it is installed), or landmarks alone are fitted.
+    device: where that network runs, `cpu` or `cuda`.
     detector, solver: how faces are found, and how the model is fitted.
     """
 
     focal: float | None = None
     prior: bool = True
+    device: str = "cpu"
     detector: DetectorOptions = field(default_factory=DetectorOptions)
     solver: SolverOptions = field(default_factory=SolverOptions)
 
@@ -71,7 +74,7 @@ def fit_video(
     opened = detector is None
     detector = detector or open_detector(options.detector)
     try:
-        observations = observe(path, detector, progress, prior_for(options, detector))
+        observations = observe(path, detector, progress, _reader(options, detector))
     finally:
         if opened:
             detector.close()
@@ -101,7 +104,7 @@ def fit_people(
     opened = detector is None
     detector = detector or open_detector(replace(options.detector, faces=most))
     try:
-        faces = observe_all(path, detector, most, progress, prior_for(options, detector))
+        faces = observe_all(path, detector, most, progress, _reader(options, detector))
     finally:
         if opened:
             detector.close()
@@ -115,11 +118,11 @@ def fit_people(
     return motions
 
 
-def prior_for(options: FitOptions, detector: Detector) -> Prior | None:
-    """The trained prior, where it is wanted, installed, and made for this detector's landmarks."""
+def _reader(options: FitOptions, detector: Detector) -> OpenReader | None:
+    """Opens readers of the trained network, where it is wanted, installed, and made for this detector's landmarks."""
     if not (options.prior and has_prior() and detector.scheme == "mediapipe478"):
         return None
-    return load_prior()
+    return partial(load_prior().reader, options.device)
 
 
 def _complete_report(motion: FaceMotion, observations: Observations, detector: Detector, begun: float) -> None:
