@@ -23,7 +23,7 @@ _TEMPLATE = ((-44, -1), (-17, 1), (17, 1), (44, -1), (0, -4), (0, 5.5), (0, 13),
 # Above this many samples along each axis of a crop's pixel a picture is not looked at more closely.
 MOST_SAMPLES = 8
 # A sample covers about this many of the picture's pixels, being interpolated.
-PIXELS_OF_A_SAMPLE = 1.5
+PIXELS_OF_A_SAMPLE = 2.0
 
 
 @dataclass(frozen=True)
@@ -130,40 +130,49 @@ def cut_out(image: np.ndarray, places: np.ndarray) -> tuple[np.ndarray, ...]:
     return tuple(crops)
 
 
-@compiled(relaxed=True)
+@compiled()
 def _sample(image: np.ndarray, place: np.ndarray, n_samples: int, crop: np.ndarray) -> None:
+    """Means of n_samples x n_samples interpolated samples, in whole numbers, which is twice as fast as in floats."""
     height, width = crop.shape[:2]
-    last_row, last_column = image.shape[0] - 1, image.shape[1] - 1
-    one, half = np.float32(1), np.float32(0.5)
-    part = one / np.float32(n_samples)
-    weight = part * part
+    # Places in 2^-20 of the picture's pixels, of which 10 bits weigh two neighbours.
+    one, fine, unit = 1 << 20, 10, 1 << 10
+    most_x, most_y = (image.shape[1] - 1) * one, (image.shape[0] - 1) * one
+    right_x, right_y = int(round(place[2] * one / n_samples)), int(round(place[3] * one / n_samples))
+    down_x, down_y = int(round(place[4] * one / n_samples)), int(round(place[5] * one / n_samples))
+    # The first sample: half a sample inside the upper left corner; the middle of a picture's pixel is at + 0.5.
+    columns, rows = width * n_samples - 1, height * n_samples - 1
+    # Half a unit more, so that the weights are rounded and not cut.
+    first_x = int(round((place[0] - 0.5) * one)) - (columns * right_x + rows * down_x) // 2 + unit // 2
+    first_y = int(round((place[1] - 0.5) * one)) - (columns * right_y + rows * down_y) // 2 + unit // 2
+    divisor = unit * unit * n_samples * n_samples
     for row in range(height):
         for column in range(width):
-            red = green = blue = half  # rounds to the nearest
+            red = green = blue = divisor // 2  # rounds to the nearest
             for i in range(n_samples):
-                v = np.float32(row) + (np.float32(i) + half) * part - half * np.float32(height)
-                for j in range(n_samples):
-                    u = np.float32(column) + (np.float32(j) + half) * part - half * np.float32(width)
-                    x = place[0] + u * place[2] + v * place[4] - half
-                    y = place[1] + u * place[3] + v * place[5] - half
-                    x = min(max(x, np.float32(0)), np.float32(last_column))
-                    y = min(max(y, np.float32(0)), np.float32(last_row))
-                    left, top = int(x), int(y)
-                    right, bottom = min(left + 1, last_column), min(top + 1, last_row)
-                    a, b = x - np.float32(left), y - np.float32(top)
-                    w11 = a * b * weight
-                    w10 = b * weight - w11
-                    w01 = a * weight - w11
-                    w00 = weight - w01 - w10 - w11
+                across, along = row * n_samples + i, column * n_samples
+                x = first_x + along * right_x + across * down_x
+                y = first_y + along * right_y + across * down_y
+                for _ in range(n_samples):
+                    inside_x, inside_y = min(max(x, 0), most_x), min(max(y, 0), most_y)
+                    left, top = inside_x >> 20, inside_y >> 20
+                    a, b = (inside_x >> fine) & (unit - 1), (inside_y >> fine) & (unit - 1)
+                    # On the last row or column the weight of the next one is zero.
+                    right, bottom = left + (a > 0), top + (b > 0)
+                    w11 = a * b
+                    w10 = b * unit - w11
+                    w01 = a * unit - w11
+                    w00 = unit * unit - w01 - w10 - w11
                     red += w00 * image[top, left, 0] + w01 * image[top, right, 0]
                     red += w10 * image[bottom, left, 0] + w11 * image[bottom, right, 0]
                     green += w00 * image[top, left, 1] + w01 * image[top, right, 1]
                     green += w10 * image[bottom, left, 1] + w11 * image[bottom, right, 1]
                     blue += w00 * image[top, left, 2] + w01 * image[top, right, 2]
                     blue += w10 * image[bottom, left, 2] + w11 * image[bottom, right, 2]
-            crop[row, column, 0] = np.uint8(red)
-            crop[row, column, 1] = np.uint8(green)
-            crop[row, column, 2] = np.uint8(blue)
+                    x += right_x
+                    y += right_y
+            crop[row, column, 0] = red // divisor
+            crop[row, column, 1] = green // divisor
+            crop[row, column, 2] = blue // divisor
 
 
 def cut_out_batch(images: torch.Tensor, places: torch.Tensor) -> Crops:

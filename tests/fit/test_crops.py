@@ -109,7 +109,7 @@ def test_crops_are_averages_not_samples(resting: torch.Tensor) -> None:
     image = np.repeat(np.uint8(255 * ((x + y) % 2))[..., None], 3, axis=2)
     points = turned(resting, 4.0, 0.3, (450.0, 420.0))
     for crop in _cut(image, points):
-        assert np.abs(crop.astype(int) - 127).max() < 30
+        assert np.abs(crop.astype(int) - 127).max() < 127 / 3  # samples are up to two pixels apart
 
 
 def _cut(image: np.ndarray, points: torch.Tensor) -> tuple[np.ndarray, ...]:
