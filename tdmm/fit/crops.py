@@ -137,13 +137,13 @@ def _sample(image: np.ndarray, place: np.ndarray, n_samples: int, crop: np.ndarr
     # Places in 2^-20 of the picture's pixels, of which 10 bits weigh two neighbours.
     one, fine, unit = 1 << 20, 10, 1 << 10
     most_x, most_y = (image.shape[1] - 1) * one, (image.shape[0] - 1) * one
-    right_x, right_y = int(round(place[2] * one / n_samples)), int(round(place[3] * one / n_samples))
-    down_x, down_y = int(round(place[4] * one / n_samples)), int(round(place[5] * one / n_samples))
+    right_x, right_y = round(place[2] * one / n_samples), round(place[3] * one / n_samples)
+    down_x, down_y = round(place[4] * one / n_samples), round(place[5] * one / n_samples)
     # The first sample: half a sample inside the upper left corner; the middle of a picture's pixel is at + 0.5.
     columns, rows = width * n_samples - 1, height * n_samples - 1
     # Half a unit more, so that the weights are rounded and not cut.
-    first_x = int(round((place[0] - 0.5) * one)) - (columns * right_x + rows * down_x) // 2 + unit // 2
-    first_y = int(round((place[1] - 0.5) * one)) - (columns * right_y + rows * down_y) // 2 + unit // 2
+    first_x = round((place[0] - 0.5) * one) - (columns * right_x + rows * down_x) // 2 + unit // 2
+    first_y = round((place[1] - 0.5) * one) - (columns * right_y + rows * down_y) // 2 + unit // 2
     divisor = unit * unit * n_samples * n_samples
     for row in range(height):
         for column in range(width):
