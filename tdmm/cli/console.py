@@ -42,6 +42,19 @@ class Console:
         """A failure among several inputs; never silenced."""
         sys.stderr.write(f"error: {' '.join(message.split())}\n")
 
+    def complain(self, message: str) -> None:
+        """More about an error; never silenced."""
+        sys.stderr.write(message + "\n")
+
+    @contextmanager
+    def batch(self, total: int, what: str) -> Iterator[Batch | None]:
+        """One bar for `total` items, with failures and time left, for as long as the block runs; None: no bar."""
+        if self.quiet or not sys.stderr.isatty():
+            yield None
+            return
+        with Batch(total, what) as batch:
+            yield batch
+
     @contextmanager
     def progress(self, label: str) -> Iterator[Progress]:
         """A bar with frames, frames per second and time left, for as long as the block runs."""
@@ -93,3 +106,39 @@ class _Bar:
         passed = now - self._started
         rate = f"{done / passed:.0f} frames/s" if passed > 0.5 and done else ""
         self._rich.update(self._task, completed=done, total=total, rate=rate)
+
+
+class Batch:
+    """rich's progress bar over many items; what is said meanwhile is shown above it."""
+
+    def __init__(self, total: int, what: str) -> None:
+        from rich.console import Console as RichConsole
+        from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+        from rich.progress import Progress as RichProgress
+
+        self._rich = RichProgress(
+            TextColumn("{task.description}"),
+            BarColumn(bar_width=30),
+            MofNCompleteColumn(),
+            TextColumn("{task.fields[failures]} failed"),
+            TimeElapsedColumn(),
+            TextColumn("left"),
+            # Items take long: the speed of the last half hour tells more than that of the last seconds.
+            TimeRemainingColumn(),
+            speed_estimate_period=1800.0,
+            console=RichConsole(stderr=True),
+            transient=True,
+            redirect_stdout=False,  # results go there
+        )
+        self._task = self._rich.add_task(what, total=total, failures=0)
+
+    def __enter__(self) -> Batch:
+        self._rich.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._rich.stop()
+
+    def advance(self, failures: int) -> None:
+        """One more is through; so many failed until now."""
+        self._rich.update(self._task, advance=1, failures=failures, refresh=True)

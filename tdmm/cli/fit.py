@@ -2,44 +2,57 @@
 
 from __future__ import annotations
 
-import json
 import os
 import sys
-import time
-from contextlib import closing
-from dataclasses import dataclass
+from contextlib import redirect_stdout
+from enum import Enum
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated
 
 import typer
 
-from tdmm.cli import face_models, paths
+from tdmm.cli import fit_inputs, paths
 from tdmm.cli.console import Console
+from tdmm.cli.fit_inputs import FitJob, Plan
+from tdmm.cli.fit_report import Teller
+from tdmm.cli.fit_work import FitWork, added
 from tdmm.cli.options import (
     DebugOption,
+    DeviceChoice,
+    DeviceOption,
     FaceModelOption,
     ForceOption,
     JsonOption,
     QuietOption,
     VerboseOption,
+    choose_device,
 )
 from tdmm.cli.usage import UsageError
-from tdmm.engine import Event, run_over
+from tdmm.engine import Engine, LoadedOnce, in_processes, in_sequence, on_ray, run_over, usable_cores
 
-if TYPE_CHECKING:
-    from tdmm.face.model import FaceModel
-    from tdmm.fit.detect import Detector
-    from tdmm.motion import FaceMotion
+
+class EngineChoice(str, Enum):
+    """Where workers run."""
+
+    local = "local"
+    ray = "ray"
 
 
 def command(
     videos: Annotated[
-        list[str], typer.Argument(metavar="VIDEO", help="Video files or pictures, globs, or - for standard input.")
-    ],
+        list[str] | None,
+        typer.Argument(
+            metavar="VIDEO|FOLDER|CORPUS",
+            help="Video files or pictures, globs, folders of videos, a corpus folder, or - for standard input.",
+        ),
+    ] = None,
     output: Annotated[
-        str,
-        typer.Option("--output", "-o", metavar="OUT.npz|DIR|-", help="Where the motion goes; - is stdout."),
-    ] = "-",
+        str | None,
+        typer.Option(
+            "--output", "-o", metavar="OUT.npz|DIR|-", help="Where the motion goes; - is stdout, the default."
+        ),
+    ] = None,
     preview: Annotated[
         str | None,
         typer.Option(
@@ -47,6 +60,63 @@ def command(
         ),
     ] = None,
     face_model: FaceModelOption = "builtin",
+    faces: Annotated[
+        str,
+        typer.Option(
+            "--faces",
+            metavar="largest|all|N",
+            help="Whom to fit: the largest face, all, or the N largest. For all and N each gets a motion of its own: "
+            "OUT-1.npz (the largest), OUT-2.npz, ...",
+        ),
+    ] = "largest",
+    focal: Annotated[
+        float | None,
+        typer.Option(
+            "--focal", metavar="PIXELS", help="The camera's focal length, if you know it.", show_default="estimated"
+        ),
+    ] = None,
+    no_prior: Annotated[
+        bool, typer.Option("--no-prior", help="Fit landmarks alone, without the network that reads the pictures too.")
+    ] = False,
+    landmarks: Annotated[
+        str | None,
+        typer.Option(
+            "--landmarks",
+            metavar="FILE.npz",
+            help="Fit landmarks that another detector found (iBUG 68, mediapipe 468 or 478) instead of a video.",
+        ),
+    ] = None,
+    landmarker: Annotated[
+        str | None,
+        typer.Option(
+            "--landmarker",
+            metavar="FILE.task",
+            help="Find faces by this face landmarker of mediapipe's Tasks API.",
+            show_default="mediapipe's own",
+        ),
+    ] = None,
+    workers: Annotated[
+        str,
+        typer.Option(
+            "--workers",
+            metavar="N|auto",
+            help="Videos to fit at the same time, each in a process of its own; auto: one a core for several videos. "
+            "With 1 no process is started.",
+        ),
+    ] = "auto",
+    engine: Annotated[
+        EngineChoice, typer.Option("--engine", help="Where workers run: on this machine, or on a Ray cluster.")
+    ] = EngineChoice.local,
+    ray_address: Annotated[
+        str | None,
+        typer.Option(
+            "--ray-address",
+            metavar="HOST:PORT",
+            help="The Ray cluster, which has to find the videos at the same paths.",
+            show_default="RAY_ADDRESS, else a cluster on this machine",
+        ),
+    ] = None,
+    device: DeviceOption = DeviceChoice.auto,
     force: ForceOption = False,
     as_json: JsonOption = False,
     quiet: QuietOption = False,
@@ -59,147 +129,182 @@ def command(
     frame rate and timestamps. Frames without a face are marked as not valid.
 
     With several videos -o is a folder; motions that are there already are kept, so that a long run can be stopped
-    and started again. Exit code 1 when any video failed; the failures are listed.
+    and started again. A folder is searched for videos, with the folders in it. Of a corpus (a folder that holds
+    manifest.jsonl or metadata.jsonl) every clip without a motion is fitted to motions/ID.npz there, which its manifest
+    then names.
+    Exit code 1 when any video failed; the failures are listed with their reasons, also in DIR/failed.jsonl.
+    With --json one object an input and line.
 
     \b
     Examples:
       tdmm fit clip.mp4 -o motion.npz
       tdmm fit clip.mp4 -o motion.npz --preview overlay.mp4
-      tdmm fit clips/*.mp4 -o motions/                        one motion a clip: motions/STEM.npz
       tdmm fit clip.mp4 | tdmm render - -o head.mp4
       cat clip.mp4 | tdmm fit - -o motion.npz --json | jq .reprojection_percent
+      tdmm fit clips/*.mp4 -o motions/                        one motion a clip: motions/STEM.npz
+      tdmm fit recordings/ -o motions/ --workers 8            all videos of a folder
+      tdmm fit corpus/                                        what is missing of a corpus
+      tdmm fit corpus/ --engine ray --ray-address 10.0.0.1:6379
+      tdmm fit talk.mp4 -o talk.npz --faces 2                 two people: talk-1.npz, talk-2.npz
+      tdmm fit --landmarks points.npz -o motion.npz           from landmarks of another detector
       tdmm fit clip.mp4 -o motion.npz --face-model flame2023.pkl
     """
     console = Console(quiet=quiet, verbose=verbose)
-    sources = paths.expand(videos)
-    jobs = paths.plan_jobs(sources, output, ".npz")
-    several = len(jobs) > 1
-    to_stdout = jobs[0].target == paths.STANDARD
-    if to_stdout:
-        if as_json:
-            raise UsageError("--json and the motion would both go to standard output: name a file with -o")
-        paths.refuse_terminal()
-    previews = _plan_previews(jobs, preview)
-    there = _already_there(jobs, previews, into_folder=several or Path(output).is_dir(), force=force, console=console)
-    work = _Work(face_model, console, jobs, previews)
-    if len(there) < len(jobs):
-        work.prepare()
-
-    def tell(event: Event[paths.Job, dict[str, Any]]) -> None:
-        if event.state == "skipped" and as_json:
-            _print_json({"input": event.item.source, "output": event.item.target, "skipped": "already there"})
-        elif event.error is not None and several:
-            console.error(str(event.error))
-            if as_json:
-                _print_json({"input": event.item.source, "output": None, "error": str(event.error)})
-        elif event.result is not None:
-            if as_json:
-                _print_json(event.result)
-            console.say(_summary(event.result))
-
-    outcome = run_over(jobs, work.fit, is_done=there.__contains__, on_event=tell)
+    most = _faces(faces)
+    if focal is not None and not 0 < focal < float("inf"):
+        raise UsageError(f"--focal {focal:g}: expected a positive number of pixels")
+    if ray_address is not None and engine is not EngineChoice.ray:
+        raise UsageError("--ray-address needs --engine ray")
+    count = _workers(workers)
+    inputs = _inputs(videos, landmarks, landmarker, faces, preview)
+    plan = fit_inputs.plan(inputs, output, preview)
+    work = FitWork(
+        face_model=face_model,
+        faces=most,
+        focal=focal,
+        prior=not no_prior,
+        landmarker=landmarker,
+        landmarks=landmarks is not None,
+        numbered=faces != "largest",
+        force=force,
+        folder=os.getcwd() if engine is EngineChoice.ray else None,
+        strict=debug or not plan.several,
+        verbose=verbose,
+    )
+    _check_streams(plan, work, engine, as_json=as_json)
+    there = _already_there(plan, work, force=force, console=console)
+    stdout = sys.stdout
+    teller = Teller(plan, console, stdout, as_json=as_json)
+    waiting = len(plan.jobs) - len(there)
+    if waiting:
+        work = _chosen_device(work, device)
+    run = partial(run_over, plan.jobs, is_done=there.__contains__, on_event=teller.tell)
+    try:
+        if not plan.several and engine is EngineChoice.local:
+            job = plan.jobs[0]
+            with console.progress(_name(job.source)) as progress:
+                outcome = run(LoadedOnce(work.load, partial(FitWork.fit, work, progress=progress)))
+        else:
+            chosen = _engine(engine, ray_address, count, plan)
+            if waiting and chosen is not in_sequence:
+                _prepare(work)
+            with console.batch(waiting, "fit") as teller.batch, redirect_stdout(sys.stderr):
+                outcome = run(LoadedOnce(work.load, work.fit), engine=chosen)
+    finally:
+        teller.close()
+    if outcome.failures and not plan.several:
+        raise outcome.failures[0].error
+    if plan.several:
+        teller.sum_up()
     if outcome.failures:
-        if not several:
-            raise outcome.failures[0].error
-        names = ", ".join(failure.item.source for failure in outcome.failures)
-        console.error(f"{len(outcome.failures)} of {len(jobs)} videos failed: {names}")
         raise typer.Exit(1)
 
 
-@dataclass
-class _Work:
-    """What is done to each video. Face model and detector are loaded once, before: their faults are no video's."""
-
-    face_model: str
-    console: Console
-    jobs: list[paths.Job]
-    previews: dict[str, str]
-    model: FaceModel | None = None
-    detector: Detector | None = None
-
-    def prepare(self) -> None:
-        """Load face model and detector."""
-        from tdmm.fit.detect import open_detector
-
-        self.detector = open_detector()
-        self.model = face_models.load_for_fitting(self.face_model, self.console, self.detector)
-        self.console.detail(f"face model {self.model.name}, detector {self.detector.name}")
-
-    def fit(self, job: paths.Job) -> dict[str, Any]:
-        """Fit one video, write its motion and its preview; the report of what was done."""
-        from tdmm.fit import fit_video
-        from tdmm.io.motion_file import write_motion
-
-        started = time.perf_counter()
-        source = paths.stdin_bytes() if job.source == paths.STANDARD else job.source
-        preview = self.previews.get(job.target)
-        with self.console.progress(self._label(job)) as progress:
-            motion = fit_video(source, face_model=self.model, detector=self.detector, progress=progress)
-            if job.target == paths.STANDARD:
-                write_motion(motion, paths.stdout_bytes())
-            else:
-                write_motion(motion, Path(job.target))
-            if preview is not None:
-                self._preview(motion, job.source, preview)
-        report = {"input": job.source, "output": job.target, "preview": preview, "duration": motion.duration}
-        return {**report, **motion.meta["fit"], "wall_seconds": round(time.perf_counter() - started, 3)}
-
-    def _label(self, job: paths.Job) -> str:
-        name = _name(job.source)
-        return f"[{self.jobs.index(job) + 1}/{len(self.jobs)}] {name}" if len(self.jobs) > 1 else name
-
-    def _preview(self, motion: FaceMotion, source: str, target: str) -> None:
-        from tdmm.io.video import write_video
-        from tdmm.render import render_over
-
-        with closing(render_over(motion, source, face_model=self.model)) as pictures:
-            write_video(pictures, target, pictures.fps)
+def _faces(faces: str) -> int | None:
+    if faces in ("largest", "all"):
+        return 1 if faces == "largest" else None
+    if not faces.isdecimal() or int(faces) < 1:
+        raise UsageError(f"--faces {faces}: expected largest, all, or a number of faces")
+    return int(faces)
 
 
-def _plan_previews(jobs: list[paths.Job], preview: str | None) -> dict[str, str]:
-    """The preview's path by the motion's path."""
-    if preview is None:
-        return {}
-    if preview == paths.STANDARD:
-        raise UsageError("--preview needs a file or a folder; for a video on a pipe use: tdmm render --over VIDEO -o -")
-    if any(job.source == paths.STANDARD for job in jobs):
-        raise UsageError("--preview reads the video a second time, which standard input does not allow: name a file")
-    planned = paths.plan_jobs([job.source for job in jobs], preview, ".mp4")
-    return {job.target: plan.target for job, plan in zip(jobs, planned, strict=True)}
+def _workers(workers: str) -> int | None:
+    if workers == "auto":
+        return None
+    if not workers.isdecimal() or int(workers) < 1:
+        raise UsageError(f"--workers {workers}: expected auto, or a number of workers")
+    return int(workers)
 
 
-def _already_there(
-    jobs: list[paths.Job], previews: dict[str, str], *, into_folder: bool, force: bool, console: Console
-) -> set[paths.Job]:
+def _inputs(
+    videos: list[str] | None, landmarks: str | None, landmarker: str | None, faces: str, preview: str | None
+) -> list[str]:
+    if landmarks is None:
+        if not videos:
+            raise UsageError("Missing argument VIDEO: name a video, a folder, or - for standard input")
+        return videos
+    for given, option in (
+        (videos, "VIDEO"),
+        (landmarker, "--landmarker"),
+        (faces != "largest", "--faces"),
+        (preview, "--preview"),
+    ):
+        if given:
+            raise UsageError(f"--landmarks takes the place of a video: leave {option} out")
+    if landmarks == paths.STANDARD or os.path.isdir(landmarks):
+        raise UsageError(f"--landmarks {landmarks}: expected a file")
+    return [landmarks]
+
+
+def _check_streams(plan: Plan, work: FitWork, engine: EngineChoice, *, as_json: bool) -> None:
+    """Raises `UsageError` where standard input and output cannot do what is asked."""
+    first = plan.jobs[0]
+    if first.target == paths.STANDARD:
+        if as_json:
+            raise UsageError("--json and the motion would both go to standard output: name a file with -o")
+        if work.numbered:
+            raise UsageError("standard output takes one motion, and there may be several: name a file with -o")
+        if engine is EngineChoice.ray:
+            raise UsageError("--engine ray cannot write to standard output: name a file with -o")
+        paths.refuse_terminal()
+    if any(job.source == paths.STANDARD for job in plan.jobs) and (plan.several or engine is EngineChoice.ray):
+        raise UsageError("standard input (-) is one video: fit it by itself, on this machine")
+    if plan.manifest is not None and work.numbered:
+        raise UsageError(f"{plan.manifest.parent} is a corpus, which holds one motion a clip: leave --faces out")
+
+
+def _already_there(plan: Plan, work: FitWork, *, force: bool, console: Console) -> set[FitJob]:
     """The jobs that need not be done. A named file that is there is an error; in a folder it is work already done."""
-    if not into_folder:
-        for target in (jobs[0].target, *previews.values()):
-            if target != paths.STANDARD:
-                paths.check_place(target, force=force)
-    if force or not into_folder:
+    addition = "-1" if work.numbered else ""  # of several motions the first is written last
+    if plan.folder is None:
+        for place in (plan.jobs[0].target, plan.jobs[0].preview):
+            if place is not None and place != paths.STANDARD:
+                paths.check_place(added(place, addition), force=force)
         return set()
-
-    def done(job: paths.Job) -> bool:
-        return os.path.exists(job.target) and os.path.exists(previews.get(job.target, job.target))
-
-    there = {job for job in jobs if done(job)}
+    if force:
+        return set()
+    there = {
+        job
+        for job in plan.jobs
+        if os.path.exists(added(job.target, addition))
+        and (job.preview is None or os.path.exists(added(job.preview, addition)))
+    }
     if there:
-        console.say(f"{len(there)} of {len(jobs)} motions are already there (--force makes them again)")
+        console.say(f"{len(there)} of {len(plan.jobs)} motions are already there (--force makes them again)")
     return there
+
+
+def _chosen_device(work: FitWork, device: DeviceChoice) -> FitWork:
+    """Only the trained network computes elsewhere than on the CPU: without it torch need not be asked yet."""
+    from dataclasses import replace
+
+    if device is DeviceChoice.auto and not (work.prior and _has_prior()):
+        return work
+    return replace(work, device=choose_device(device))
+
+
+def _has_prior() -> bool:
+    import tdmm
+
+    return (Path(tdmm.__file__).parent / "assets" / "fit_prior.safetensors").exists()
+
+
+def _prepare(work: FitWork) -> None:
+    """What takes long and is kept in the cache is made once, before several workers would each make it."""
+    if work.face_model != "builtin":
+        loaded = work.load()
+        if loaded.detector is not None:
+            loaded.detector.close()
+
+
+def _engine(engine: EngineChoice, address: str | None, workers: int | None, plan: Plan) -> Engine:
+    if engine is EngineChoice.ray:
+        os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # a cluster of our own reports to nobody
+        return on_ray(address, workers=workers)
+    count = min(usable_cores() if workers is None else workers, len(plan.jobs))
+    # One worker that was asked for is this process; by itself a crash would take all other videos with it.
+    return in_sequence if workers == 1 else in_processes(count)
 
 
 def _name(source: str) -> str:
     return "standard input" if source == paths.STANDARD else Path(source).name
-
-
-def _summary(report: dict[str, Any]) -> str:
-    where = "" if report["output"] == paths.STANDARD else f" -> {report['output']}"
-    return (
-        f"{_name(report['input'])}{where}: {report['frames']} frames, {report['valid']} with a face, "
-        f"reprojection {report['reprojection_percent']:.2f} % of the eye distance, {report['fps']:.0f} frames/s"
-    )
-
-
-def _print_json(report: dict[str, Any]) -> None:
-    sys.stdout.write(json.dumps(report) + "\n")
-    sys.stdout.flush()

@@ -95,10 +95,11 @@ class Job:
     target: str
 
 
-def plan_jobs(sources: Sequence[str], output: str, suffix: str) -> list[Job]:
+def plan_jobs(sources: Sequence[str], output: str, suffix: str, stems: Sequence[str] | None = None) -> list[Job]:
     """One job an input: to the named file, or to DIR/stem + suffix where several inputs or a folder are given.
 
-    The folder is made. Raises `UsageError` for a name that fits neither, or two inputs of one stem.
+    stems: what each output is called, with folders below DIR if it has any; None: as its input. DIR is made.
+    Raises `UsageError` for a name that fits neither, or two inputs of one stem.
     """
     folder = output.endswith("/") or Path(output).is_dir()
     if len(sources) == 1 and not folder:
@@ -112,8 +113,8 @@ def plan_jobs(sources: Sequence[str], output: str, suffix: str) -> list[Job]:
     if not folder and Path(output).suffix.lower() == suffix:
         raise UsageError(f"-o {output} names one file; {len(sources)} inputs need a folder: -o DIR/")
     by_target: dict[str, str] = {}
-    for source in sources:
-        target = str(Path(output) / (stem(source) + suffix))
+    for source, name in zip(sources, map(stem, sources) if stems is None else stems, strict=True):
+        target = str(Path(output) / (name + suffix))
         if target in by_target:
             raise UsageError(f"{by_target[target]} and {source} would both become {target}; do them apart")
         by_target[target] = source

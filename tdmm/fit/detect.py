@@ -163,6 +163,8 @@ class MediapipeDetector:
             blank = np.zeros((64, 64, 3), np.uint8)
             self._find(blank)
             self._look(blank, Region(np.array([32.0, 32.0]), 64.0, 0.0))
+        self._next: list[Region] = []  # where to look in the next frame
+        self._last: Region | None = None  # where the first face was seen last, and when
         self.reset()
 
     def detect(self, image: np.ndarray, timestamp: float) -> list[Landmarks]:
@@ -184,8 +186,7 @@ class MediapipeDetector:
         return found
 
     def reset(self) -> None:
-        self._next: list[Region] = []  # where to look in the next frame
-        self._last: Region | None = None  # where the first face was seen last, and when
+        self._next, self._last = [], None
         self._last_seen = self._lost_at = self._searched_at = -np.inf
 
     def close(self) -> None:

@@ -1,0 +1,163 @@
+"""What `tdmm fit` does to each video, in this process or in a worker: plain settings in, a small report out."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Sequence
+from contextlib import closing
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from tdmm.cli import face_models, paths
+from tdmm.cli.console import Console, Progress
+from tdmm.cli.fit_inputs import FitJob
+from tdmm.errors import TdmmError
+
+if TYPE_CHECKING:
+    from tdmm.face.model import FaceModel
+    from tdmm.fit import FitOptions
+    from tdmm.fit.detect import Detector
+    from tdmm.motion import FaceMotion
+
+
+@dataclass(frozen=True)
+class Loaded:
+    """What is loaded once a process."""
+
+    model: FaceModel
+    detector: Detector | None
+    options: FitOptions
+
+
+@dataclass(frozen=True)
+class FitWork:
+    """The settings of a run, which travel to every worker. Loading and the work on one video are its methods.
+
+    faces: how many people, None for all; numbered: whether outputs get numbers (several people, or parts).
+    landmarks: jobs name files of landmarks, not videos. folder: what paths are relative to, None for the folder that
+    the process is in. strict: a fault in tdmm ends the run instead of failing its video.
+    """
+
+    face_model: str
+    faces: int | None = 1
+    focal: float | None = None
+    prior: bool = True
+    landmarker: str | None = None
+    landmarks: bool = False
+    device: str = "cpu"
+    numbered: bool = False
+    force: bool = False
+    folder: str | None = None
+    strict: bool = True
+    verbose: bool = False
+
+    def load(self) -> Loaded:
+        """Face model and detector: their faults are no video's."""
+        from tdmm.fit import FitOptions
+        from tdmm.fit.detect import DetectorOptions, open_detector
+
+        console = Console(verbose=self.verbose)
+        options = FitOptions(
+            focal=self.focal,
+            prior=self.prior,
+            device=self.device,
+            detector=DetectorOptions(faces=self.faces, landmarker=self.landmarker),
+        )
+        if self.landmarks:
+            return Loaded(face_models.load(self.face_model, console), None, options)
+        detector = open_detector(options.detector)
+        model = face_models.load_for_fitting(self.face_model, console, detector)
+        console.detail(f"face model {model.name}, detector {detector.name}")
+        return Loaded(model, detector, options)
+
+    def fit(self, loaded: Loaded, job: FitJob, progress: Progress | None = None) -> dict[str, Any]:
+        """Fit one video, write its motions and previews; the report of what was done."""
+        started = time.perf_counter()
+        try:
+            motions = self._motions(loaded, job, progress)
+            written = self._write(loaded, job, motions)
+        except TdmmError:
+            raise
+        except MemoryError as error:
+            raise TdmmError(f"{job.source}: out of memory; try fewer --workers") from error
+        except Exception as error:
+            if self.strict or isinstance(error, BrokenPipeError):
+                raise
+            # One strange video in thousands does not end the run.
+            raise TdmmError(
+                f"{job.source}: {type(error).__name__}: {error} (a fault in tdmm; fit it alone with --debug)"
+            ) from error
+        report: dict[str, Any] = {"input": job.source}
+        if job.clip is not None:
+            report["id"] = job.clip
+        if self.numbered:
+            report["motions"] = written
+        else:
+            report |= written[0]
+        return {**report, "wall_seconds": round(time.perf_counter() - started, 3)}
+
+    def _motions(self, loaded: Loaded, job: FitJob, progress: Progress | None) -> list[tuple[str, FaceMotion]]:
+        """Each motion with what is added to the stem of its file."""
+        from tdmm.fit import fit_landmarks, fit_people, fit_video
+
+        if self.landmarks:
+            from tdmm.fit.landmark_file import read_landmarks
+
+            observations = read_landmarks(self._place(job.source))
+            motions = [fit_landmarks(observations, loaded.model, options=loaded.options, progress=progress)]
+        else:
+            source = paths.stdin_bytes() if job.source == paths.STANDARD else self._place(job.source)
+            common: dict[str, Any] = {
+                "face_model": loaded.model,
+                "options": loaded.options,
+                "detector": loaded.detector,
+                "progress": progress,
+            }
+            if self.faces == 1:
+                motions = [fit_video(source, **common)]
+            else:
+                motions = fit_people(source, most=self.faces, **common)
+        if not self.numbered:
+            return [("", motions[0])]
+        return [(f"-{number}", motion) for number, motion in enumerate(motions, start=1)]
+
+    def _write(self, loaded: Loaded, job: FitJob, motions: Sequence[tuple[str, FaceMotion]]) -> list[dict[str, Any]]:
+        """Write all files, the first motion last: where it is there, all are."""
+        from tdmm.io.motion_file import write_motion
+
+        reports = []
+        for addition, motion in reversed(motions):
+            target, preview = added(job.target, addition), job.preview and added(job.preview, addition)
+            if preview is not None:
+                _make_folder(self._place(preview))
+                self._preview(loaded, motion, job.source, self._place(preview))
+            if target == paths.STANDARD:
+                write_motion(motion, paths.stdout_bytes())
+            else:
+                _make_folder(self._place(target))
+                write_motion(motion, Path(self._place(target)))
+            about = {"output": target, "preview": preview, "duration": motion.duration}
+            reports.append({**about, **motion.meta["fit"]})
+        return reports[::-1]
+
+    def _preview(self, loaded: Loaded, motion: FaceMotion, source: str, target: str) -> None:
+        from tdmm.io.video import write_video
+        from tdmm.render import render_over
+
+        with closing(render_over(motion, self._place(source), face_model=loaded.model)) as pictures:
+            write_video(pictures, target, pictures.fps)
+
+    def _place(self, path: str) -> str:
+        return path if self.folder is None else os.path.join(self.folder, path)
+
+
+def added(path: str, addition: str) -> str:
+    """`motions/clip.npz` and `-2` to `motions/clip-2.npz`."""
+    place = Path(path)
+    return str(place.with_name(f"{place.stem}{addition}{place.suffix}")) if addition else path
+
+
+def _make_folder(path: str) -> None:
+    Path(path).parent.mkdir(parents=True, exist_ok=True)
