@@ -17,6 +17,7 @@ from tdmm.errors import NoFaceError, TdmmError
 from tdmm.face import load_face_model
 from tdmm.face.model import FaceModel
 from tdmm.fit.bridge import bridge, bridge_rotations
+from tdmm.fit.carry_over import carry_over
 from tdmm.fit.correspondence import with_scheme
 from tdmm.fit.detect import Detector, DetectorOptions, open_detector
 from tdmm.fit.landmark_model import LandmarkModel, landmark_model_of
@@ -155,6 +156,8 @@ def fit_landmarks(
     longest = max(height, width)
     principal = np.array([width / 2, height / 2])
     face_model = with_scheme(face_model, observations.scheme)
+    if observations.prediction is not None:
+        observations = replace(observations, prediction=carry_over(observations.prediction, face_model))
     reduced = landmark_model_of(face_model, options.solver.n_shape)
     xy = (observations.points[seen][:, reduced.index] - principal) / longest
     solver = options.solver
