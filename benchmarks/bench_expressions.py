@@ -1,6 +1,6 @@
 """Render -> detect -> fit: how well expressions are read from pictures of people that no training has seen.
 
-Two sets of pictures, both kinds of motion, ten people each (`benchmarks.unseen_clips`), through `fit_video` as
+Two sets of pictures, both kinds of motion, twelve people each (`benchmarks.unseen_clips`), through `fit_video` as
 `tdmm fit` calls it, with nothing told: no focal length, no identity. Every number is one of
 `tdmm.fit.recovery.compare_expressions`.
 """
@@ -96,12 +96,12 @@ def rows_of(results: dict[str, list[Result]], system: str, bounded: bool) -> lis
         note = f"{len(found)} people, {spread(errors)}; no face in {lost:.1f} % of the frames"
         rows.append(row(f"{kind}, vertices that move > 2 mm", mean(errors), "mm", BOUNDS[kind][0], note, False))
         rows.append(row(f"{kind}, median correlation", mean(medians), "", BOUNDS[kind][1], spread(medians), True))
-    natural = [result.recovery for result in results["natural"]]
+    both = [result.recovery for found in results.values() for result in found]
     for name in ("blink", "jawOpen", "smile", "gaze aside", "gaze up"):
-        values = [each.curves[name] for each in natural if name in each.curves]
-        note = f"natural motion, the {len(values)} people who do it"
+        values = [each.curves[name] for each in both if name in each.curves]
+        note = f"the {len(values)} of {len(both)} people who do it, {spread(values)}"
         rows.append(row(f"{name}, correlation", mean(values), "", CURVE_BOUNDS.get(name), note, True))
-    turns = [result.recovery.rotation_degrees for found in results.values() for result in found]
+    turns = [each.rotation_degrees for each in both]
     rows.append(row("rotation after a constant offset", mean(turns), "degrees", ROTATION_BOUNDS, spread(turns), False))
     return rows
 

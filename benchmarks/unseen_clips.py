@@ -30,7 +30,7 @@ from fit_prior.takes import MIXTURES, NATURAL, TEST_SEEDS, Takes, draw_takes  # 
 
 KINDS = {"mixtures": MIXTURES, "natural": NATURAL}
 SETS = ("studio", "plain")
-N_SEEDS, N_FRAMES, SIDE = 10, 60, 320
+N_SEEDS, N_FRAMES, SIDE = 12, 60, 320
 # Nearly without loss: the studio's pictures have their compression already.
 CRF = 10
 

@@ -8,7 +8,7 @@ Template = dict[str, float]
 
 EXPRESSIONS: tuple[Template, ...] = (
     # People smile more than they do anything else.
-    *({"mouthSmile": 0.8, "cheekSquint": 0.5, "eyeSquint": 0.15},) * 3,
+    *({"mouthSmile": 0.8, "cheekSquint": 0.5, "eyeSquint": 0.15},) * 5,
     {"mouthSmile": 0.5, "mouthDimple": 0.3},
     {"mouthSmile": 0.9, "cheekSquint": 0.7, "mouthUpperUp": 0.4, "mouthLowerDown": 0.25, "jawOpen": 0.12},
     {"mouthSmile": 0.9, "cheekSquint": 0.9, "eyeSquint": 0.5, "jawOpen": 0.4, "noseSneer": 0.2, "eyeBlink": 0.2},

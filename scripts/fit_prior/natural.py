@@ -10,7 +10,7 @@ from .curves import between_keys, bumps, ease, log_uniform, n_keys, waves
 from .expressions import CONSONANTS, EXPRESSIONS, VOWELS, table
 from .mixtures import groups_of
 
-EXPRESSIONS_A_SECOND = 0.9
+EXPRESSIONS_A_SECOND = 1.2
 BLINKS_A_SECOND = 1.2
 # Degrees that the eyes turn at gaze 1: to the side, up, down (`tdmm.fit.controls.EYE_TURN`).
 SIDE, UP, DOWN = 25.0, 17.0, 24.0
@@ -59,7 +59,7 @@ def _expressions(random: np.random.Generator, times: np.ndarray, names: tuple[st
     templates = table(EXPRESSIONS, names)
     n_takes, longest = len(times), times.max()
     size = (n_takes, int(np.ceil(EXPRESSIONS_A_SECOND * (longest + 2))) + 1)
-    often = log_uniform(random, 0.15, 1.0, (n_takes, 1))
+    often = log_uniform(random, 0.3, 1.0, (n_takes, 1))
     happens = random.random(size) < often
     start = random.uniform(-2.0, longest, size)
     attack = log_uniform(random, 0.08, 0.8, size)
