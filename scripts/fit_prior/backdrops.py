@@ -110,6 +110,6 @@ def body(
         look["skin"][of][:, None, None] * 0.9, colour, (cloth / inside.clamp(min=1e-3)).clamp(0, 1)[..., None]
     )
     bulge = (x / 0.22).clamp(-0.95, 0.95)
-    up = 0.25 + 0.25 * weave
+    up = 0.25 + 0.2 * weave * cloth
     normal = torch.stack([bulge, up, torch.sqrt((1 - bulge**2).clamp(min=0.05))], dim=-1)
     return colour, normal / normal.norm(dim=-1, keepdim=True), inside

@@ -10,7 +10,6 @@ import torch
 from scipy import ndimage
 
 from tdmm.face.builtin import BuiltinHead
-from tdmm.render.geometry import vertex_normals
 from tdmm.render.raster import rasterize
 
 REGIONS = ("right eye", "left eye", "brows", "mouth")
@@ -56,7 +55,7 @@ class Canvas:
     corners: (F, 3, 6) float32 u, v (texture rows downwards), ambient occlusion, resting x, y, z of each corner.
     rest: (V, 3) float32. texel_point: (S, S, 3) resting place, row 0 at v = 1. texel_kind: (S, S). lips: (S, S) 0..1.
     albedo: (S, S, 3) float32 sRGB 0..1 as the head ships. fold_of: (E, V) float32, by how much an expression folds.
-    regions: (R, 3, P) rows of faces in three arrays is avoided: region_face (P,), region_of (P,), region_area (P,).
+    region_face, region_of, region_area: (P,) triangles of the regions, which region each belongs to, its area in m^2.
     scalp: (F', 3) int64 triangles that hair may cover.
     """
 
@@ -168,8 +167,3 @@ def _folds(rest: np.ndarray, names: tuple[str, ...]) -> np.ndarray:
                 whole = name[:-1] + side if name.endswith("L") else name
                 total[names.index(whole)] += 0.9 * near
     return total
-
-
-def skin_normals(points: np.ndarray, faces: np.ndarray) -> np.ndarray:
-    """Unit normals (V, 3) of one mesh."""
-    return vertex_normals(points, faces.astype(np.int32))

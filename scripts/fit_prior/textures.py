@@ -8,7 +8,7 @@ import torch.nn.functional as F
 
 from tdmm.render.torch_shading import srgb_to_linear
 
-from .canvas import BROW_ARC, EYE, EYE_X, EYE_Y, MOUTH, MOUTH_Y, SKIN, TEETH, Canvas
+from .canvas import BROW_ARC, EYE, EYE_X, EYE_Y, MOUTH, SKIN, TEETH, Canvas
 from .looks import Look
 
 # What a texel holds: linear albedo, factor of the gloss, lines that appear where skin folds, slope in the head's axes.
@@ -133,8 +133,7 @@ class TexturePainter:
         page[..., ALBEDO : ALBEDO + 3] = colour.clamp(0.002, 0.95)
         folds = self._folds(look, side, x, y, broad_here)
         page[:, self.face, FOLD] = folds
-        covered = (brows + lips * 0.0).clamp(0, 1)
-        page[:, self.face, SHINE] *= 1 - 0.7 * covered
+        page[:, self.face, SHINE] *= 1 - 0.7 * brows
 
         relief = 0.6 * broad * 0.3 + fine
         slope_right = torch.gradient(relief, dim=2)[0][..., None] * self.right
@@ -301,6 +300,3 @@ def _interpolate(at: torch.Tensor, x: torch.Tensor, y: torch.Tensor) -> torch.Te
     right = torch.searchsorted(x, at.contiguous()).clamp(1, len(x) - 1)
     t = ((at - x[right - 1]) / (x[right] - x[right - 1])).clamp(0, 1)
     return torch.lerp(y[right - 1], y[right], t)
-
-
-__all__ = ["ALBEDO", "CHANNELS", "FOLD", "MOUTH_Y", "SHINE", "SLOPE", "TexturePainter", "hairline", "noise"]
