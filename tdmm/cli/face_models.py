@@ -38,12 +38,17 @@ def load(name: str, console: Console) -> FaceModel:
     return load_face_model(name, cache=folder)
 
 
-def load_for_fitting(name: str, console: Console, detector: Detector) -> FaceModel:
+def load_for_fitting(name: str, console: Console, detector: Detector | None) -> FaceModel:
     """The model of `--face-model` with a landmark embedding: its own, the one kept in the cache, or one derived now.
 
+    detector: what finds the landmarks of the model's pictures; None, for landmarks from elsewhere, opens one when it
+    has to, but not for a model that brings the places of iBUG's 68 points. The map that carries expressions over to the
+    model is kept in the cache too.
     Raises `FaceModelError`, also where the detector sees no face in the model.
     """
     model = load(name, console)
+    if detector is None and getattr(model, "ibug68_embedding", None) is not None:
+        return model
     if model.landmark_embedding is None:
         from tdmm.face.cache import keep_embedding
         from tdmm.fit.embedding import derive_embedding
@@ -53,4 +58,15 @@ def load_for_fitting(name: str, console: Console, detector: Detector) -> FaceMod
         console.say(f"{model.name}: finding where the face landmarks lie on this model, about a minute ({again})")
         model.landmark_embedding = derive_embedding(model, detector=detector)
         keep_embedding(model, folder)
+    _prepare_carry_over(model)
     return model
+
+
+def _prepare_carry_over(model: FaceModel) -> None:
+    """Find the map from the prior's expressions to the model's, or take it from the cache, before it is needed."""
+    from tdmm.face import BUILTIN, load_face_model
+    from tdmm.fit.carry_over import carry_over_to
+    from tdmm.fit.prior import has_prior
+
+    if has_prior() and model.sha256 != load_face_model(BUILTIN).sha256:
+        carry_over_to(model, cache_folder())

@@ -14,6 +14,9 @@ import numpy as np
 
 from tdmm.face.model import FaceModel, LandmarkEmbedding
 
+# Of the way in which landmarks are found on a model (tdmm.fit.embedding): raise it when that finds better places.
+EMBEDDING_VERSION = 1
+
 
 def keep_arrays(path: Path, arrays: Mapping[str, np.ndarray]) -> None:
     """Write arrays to `path` (.npz) at once, making its folder; nothing happens if that cannot be done."""
@@ -55,4 +58,4 @@ def kept_embedding(model: FaceModel, folder: Path) -> LandmarkEmbedding | None:
 
 
 def _place(model: FaceModel, folder: Path) -> Path:
-    return folder / f"landmarks-{model.sha256[:32]}.npz"
+    return folder / f"landmarks-{EMBEDDING_VERSION}-{model.sha256[:32]}.npz"
