@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import shlex
 import sys
 from pathlib import Path
@@ -64,8 +63,6 @@ def device_of(arguments: argparse.Namespace) -> str:
 
 def run_collect(arguments: argparse.Namespace) -> None:
     """Shards to learn from, and first of all those held out."""
-    # Detector processes inherit this: one thread each.
-    os.environ.setdefault("OMP_NUM_THREADS", "1")
     from fit_prior.collect import HELD_SEEDS, CollectOptions, collect
 
     options = CollectOptions(
@@ -109,7 +106,9 @@ def run_pack(arguments: argparse.Namespace) -> None:
 
     command = shlex.join(["python", "scripts/build_fit_prior.py", *sys.argv[1:]])
     arguments.output.mkdir(parents=True, exist_ok=True)
-    made = pack(arguments.work / "shards", arguments.work / "checkpoint.pt", arguments.output, command)
+    made = pack(
+        arguments.work / "shards", arguments.work / "checkpoint.pt", arguments.output, command, device_of(arguments)
+    )
     print(json.dumps({key: value for key, value in made.items() if key != "scores"}, indent=1), flush=True)
 
 

@@ -22,14 +22,14 @@ from .train import split
 EVERY = 6
 
 
-def pack(shards: Path, checkpoint: Path, output: Path, command: str) -> dict[str, Any]:
+def pack(shards: Path, checkpoint: Path, output: Path, command: str, device: str = "cpu") -> dict[str, Any]:
     """Write fit_prior.safetensors, fit_prior.md and metrics.json to a folder; what the asset says of its making."""
     controls, head = head_controls(), load_face_model()
     report = json.loads(checkpoint.with_suffix(".json").read_text())
     network = PriorNetwork(NetworkConfig(n_controls=len(controls)))
     network.load_state_dict(torch.load(checkpoint, map_location="cpu", weights_only=True)["average"])
     learnt, held = split(shards)
-    fitted = fit_response(misses_of(learnt, EVERY), misses_of(held, EVERY) if held else None)
+    fitted = fit_response(misses_of(learnt, EVERY, device), misses_of(held, EVERY, device) if held else None)
     seeds = [int(path.stem.split("-")[1]) for path in learnt]
     made = {
         "command": command,

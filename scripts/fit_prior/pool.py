@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import multiprocessing
+import os
 import queue
 import shutil
 import tempfile
@@ -20,6 +21,7 @@ import torch
 N_POINTS = 478
 # Seconds after which a process that does not answer is taken for dead; the first answer waits for the imports.
 PATIENCE = 240.0
+_THREADS = "OMP_NUM_THREADS"
 
 
 @dataclass
@@ -100,7 +102,15 @@ class DetectorPool:
         mine, theirs = self._context.Pipe()
         arguments = (theirs, str(self._folder), self._shape)
         process = self._context.Process(target=_work, args=arguments, daemon=True)
-        process.start()
+        before = os.environ.get(_THREADS)
+        os.environ[_THREADS] = "1"  # the new process inherits it, and reads it when it imports
+        try:
+            process.start()
+        finally:
+            if before is None:
+                del os.environ[_THREADS]
+            else:
+                os.environ[_THREADS] = before
         theirs.close()
         return _Worker(process, mine, since=time.monotonic())
 

@@ -45,7 +45,7 @@ class ResponseFit:
     after: float
 
 
-def misses_of(paths: list[Path], every: int = 1) -> Misses:
+def misses_of(paths: list[Path], every: int = 1, device: str = "cpu") -> Misses:
     """From the shards; every: only each so-manieth frame of a clip."""
     parts = []
     for path in paths:
@@ -54,7 +54,9 @@ def misses_of(paths: list[Path], every: int = 1) -> Misses:
         frame_wise = {name: shard[name][:, ::every] for name in _NEEDED if name not in ("focal", "side")}
         focal = (shard["focal"].float() * shard["side"])[:, None].expand(frame_wise["found"].shape)
         parts.append(_misses({name: value.flatten(0, 1) for name, value in frame_wise.items()}, focal.flatten()))
-    return Misses(torch.cat([part.design for part in parts]), torch.cat([part.metres for part in parts]))
+    return Misses(
+        torch.cat([part.design for part in parts]).to(device), torch.cat([part.metres for part in parts]).to(device)
+    )
 
 
 def _misses(frames: dict[str, torch.Tensor], focal: torch.Tensor) -> Misses:
@@ -88,10 +90,10 @@ def _fit(misses: Misses, ridge: float) -> LandmarkResponse:
     design = misses.design.flatten(0, 1).double()
     n_unknowns = design.shape[1]
     metres = misses.metres.flatten(0, 1).double()
-    shrink = torch.full((n_unknowns,), ridge, dtype=torch.float64)
+    shrink = torch.full((n_unknowns,), ridge, dtype=torch.float64, device=design.device)
     shrink[:3] *= OFFSET_PART
     factor = torch.linalg.cholesky(design.T @ design + torch.diag(shrink))
-    solution = torch.zeros(n_unknowns, metres.shape[1], dtype=torch.float64)
+    solution = metres.new_zeros(n_unknowns, metres.shape[1])
     sigma = 1.4826 * metres.abs().median(0).values
     for _ in range(ROUNDS):
         explained = design @ solution
@@ -103,18 +105,18 @@ def _fit(misses: Misses, ridge: float) -> LandmarkResponse:
     # The clipped spread: what a robust solver sees of a landmark.
     left = metres - design @ solution
     spread = torch.minimum(left.abs(), 3 * sigma).square().mean(0).sqrt()
-    by_control = solution.T.unflatten(1, (-1, 3)).float().numpy()  # (L, 1 + C, 3)
+    by_control = solution.T.unflatten(1, (-1, 3)).float().cpu().numpy()  # (L, 1 + C, 3)
     return LandmarkResponse(
         offset=by_control[:, 0].copy(),
         controls=by_control[:, 1:].transpose(1, 0, 2).copy(),
-        sigma=spread.float().numpy(),
+        sigma=spread.float().cpu().numpy(),
     )
 
 
 def _rms(misses: Misses, response: LandmarkResponse) -> tuple[float, float]:
     """Root mean square of the misses, at most 1 cm each, without and with the response; metres a coordinate."""
     by_control = np.concatenate([response.offset[None], response.controls])  # (1 + C, L, 3)
-    solution = torch.as_tensor(by_control).transpose(1, 2).flatten(0, 1)
+    solution = torch.as_tensor(by_control).transpose(1, 2).flatten(0, 1).to(misses.metres)
     left = misses.metres - misses.design.float() @ solution
     rms = lambda values: float(values.clamp(-0.01, 0.01).square().mean().sqrt())  # noqa: E731
     return rms(misses.metres), rms(left)

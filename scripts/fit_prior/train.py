@@ -193,6 +193,7 @@ class Trainer:
         options, random = self.options, self.random
         length = options.lengths[int(torch.randint(len(options.lengths), (), generator=random))]
         stride = options.strides[int(torch.randint(len(options.strides), (), generator=random))]
+        length = min(length, -(-self.clips.points.shape[1] // stride))
         count = max(options.batch // length, 1)
         chosen = torch.randint(len(self.clips), (count,), generator=random).to(self.device)
         start = torch.rand(count, generator=random).to(self.device)
