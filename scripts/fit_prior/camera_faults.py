@@ -171,13 +171,13 @@ def _compressed(pictures: torch.Tensor, quality: torch.Tensor) -> torch.Tensor:
     some, q = pictures[touched] * 255, quality[touched]
     factor = torch.where(q < 50, 50 / q, 2 - q / 50)[:, None, None]
     matrix = some.new_tensor([[0.299, 0.587, 0.114], [-0.168736, -0.331264, 0.5], [0.5, -0.418688, -0.081312]])
-    ycc = torch.einsum("dc,nchw->ndhw", matrix, some)
+    ycc = F.conv2d(some, matrix[:, :, None, None])
     luma = _quantised(ycc[:, :1] - 128, some.new_tensor(_LUMA) * factor) + 128
     small = F.avg_pool2d(ycc[:, 1:], 2)
     small = _quantised(small, some.new_tensor(_CHROMA) * factor)
     chroma = F.interpolate(small, some.shape[2:], mode="bilinear", align_corners=False)
     back = torch.linalg.inv(matrix)
-    decoded = torch.einsum("dc,nchw->ndhw", back, torch.cat([luma, chroma], dim=1)) / 255
+    decoded = F.conv2d(torch.cat([luma, chroma], dim=1), back[:, :, None, None]) / 255
     out = pictures.clone()
     out[touched] = decoded.clamp(0, 1)
     return out
@@ -190,6 +190,9 @@ def _quantised(planes: torch.Tensor, table: torch.Tensor) -> torch.Tensor:
     basis = torch.cos((2 * k[None] + 1) * k[:, None] * (torch.pi / (2 * _BLOCK))) * 0.5
     basis[0] *= 0.5**0.5
     blocks = planes.reshape(count, channels, height // _BLOCK, _BLOCK, width // _BLOCK, _BLOCK).transpose(3, 4)
-    steps = table.clamp(min=1)[:, None, None, None]
-    rounded = torch.round((basis @ blocks @ basis.T) / steps) * steps
-    return (basis.T @ rounded @ basis).transpose(3, 4).reshape(count, channels, height, width)
+    steps = table.clamp(min=1).reshape(count, 1, 1, 1, _BLOCK * _BLOCK)
+    # Both axes at once, as one product of large matrices.
+    both = torch.kron(basis, basis)
+    rounded = torch.round((blocks.flatten(-2) @ both.T) / steps) * steps
+    blocks = (rounded @ both).unflatten(-1, (_BLOCK, _BLOCK))
+    return blocks.transpose(3, 4).reshape(count, channels, height, width)

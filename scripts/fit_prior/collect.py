@@ -33,6 +33,8 @@ CROP_NAMES = tuple(name.replace(" ", "_") for name in CUTS)
 # Frames whose crops are cut at once, for memory.
 BLOCK = 256
 MOST_DEATHS = 50
+# Shards that may wait to be written: their pictures are still on the GPU.
+BEHIND = 8
 
 
 @dataclass(frozen=True)
@@ -65,9 +67,9 @@ def collect(seeds: Iterable[int], options: CollectOptions) -> int:
         return 0
     shape = (options.sequences, options.frames, options.side, options.side)
     pool = DetectorPool(options.workers, shape)
-    with ThreadPoolExecutor(1) as drawing, ThreadPoolExecutor(2) as writing:
+    with ThreadPoolExecutor(1) as drawing, ThreadPoolExecutor(1) as handing, ThreadPoolExecutor(3) as writing:
         try:
-            return _collect(wanted, options, pool, drawing, writing, begun + 60 * options.minutes)
+            return _collect(wanted, options, pool, drawing, handing, writing, begun + 60 * options.minutes)
         finally:
             pool.close()
 
@@ -77,13 +79,14 @@ def _collect(
     options: CollectOptions,
     pool: DetectorPool,
     drawing: ThreadPoolExecutor,
+    handing: ThreadPoolExecutor,
     writing: ThreadPoolExecutor,
     end: float,
 ) -> int:
     studio = Studio(options.device, options.side)
     draw = lambda seed: drawing.submit(draw_takes, seed, options.sequences, options.frames)  # noqa: E731
     ahead = deque((seed, draw(seed)) for seed in (wanted.popleft() for _ in range(min(3, len(wanted)))))
-    waiting: deque[tuple[int, Takes, Any, Future[Sightings]]] = deque()
+    waiting: deque[tuple[int, Takes, Any, Future[Future[Sightings]]]] = deque()
     written: list[Future[None]] = []
     begun = shown = time.monotonic()
     pictures = found = 0
@@ -95,19 +98,21 @@ def _collect(
                 ahead.append((wanted[0], draw(wanted.popleft())))
             start = time.monotonic()
             shots = studio.shoot(takes.result(), seed)
-            job = pool.submit(shots.images.unflatten(0, (options.sequences, options.frames)))
+            job = handing.submit(pool.submit, shots.images.unflatten(0, (options.sequences, options.frames)))
             rendering += time.monotonic() - start
             waiting.append((seed, takes.result(), shots, job))
         if not waiting:
             break
         seed, drawn, shots, job = waiting.popleft()
         start = time.monotonic()
-        sightings = job.result()
+        sightings = job.result().result()
         waited += time.monotonic() - start
         if pool.deaths > MOST_DEATHS:
             raise SystemExit(f"{pool.deaths} detector processes died; does mediapipe load here?")
-        shard = shard_of(drawn, shots, sightings, options.side)
-        written.append(writing.submit(_write, shard, shard_path(options.folder, seed)))
+        path = shard_path(options.folder, seed)
+        written.append(writing.submit(_finish, drawn, shots, sightings, options.side, path))
+        if len(written) > BEHIND:
+            written[-BEHIND].result()
         pictures += sightings.found.size
         found += int(sightings.found.sum())
         now = time.monotonic()
@@ -172,7 +177,8 @@ def landmark_basis() -> torch.Tensor:
     return points[1:] - points[:1]
 
 
-def _write(shard: dict[str, torch.Tensor], path: Path) -> None:
+def _finish(takes: Takes, shots: Any, sightings: Sightings, side: int, path: Path) -> None:
+    shard = shard_of(takes, shots, sightings, side)
     temporary = path.with_suffix(".new")
     save_file(shard, temporary)
     temporary.replace(path)

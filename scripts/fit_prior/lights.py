@@ -98,7 +98,8 @@ class ShadowMaps:
     def lit(self, points: torch.Tensor, item: torch.Tensor, softness: torch.Tensor) -> torch.Tensor:
         """Share (K,) of the key light that reaches places (K, 3) of heads `item` (K,); softness: (K,) texels."""
         offset = points.new_tensor([SHADOW_TEXELS / 2, SHADOW_TEXELS / 2, _FAR])
-        at = torch.einsum("kc,kcd->kd", points - self._middle[item, 0], self._turn[item]) + offset
+        # Written out: a product of matrices for each place takes ten times as long on a GPU.
+        at = ((points - self._middle[item, 0])[:, :, None] * self._turn[item]).sum(1) + offset
         total = torch.zeros_like(softness)
         for dx, dy in ((-0.75, -0.25), (0.25, -0.75), (0.75, 0.25), (-0.25, 0.75)):
             column = (at[:, 0] + dx * softness).long().clamp(0, SHADOW_TEXELS - 1)

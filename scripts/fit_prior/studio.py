@@ -262,7 +262,8 @@ class Studio:
         texel = self._texel(cast.pages, page, fixed[:, :2])
 
         material = look["materials"].reshape(-1, look["materials"].shape[-1])[who * look["materials"].shape[1] + kind]
-        slope = torch.bmm(turn[item], texel[:, SLOPE : SLOPE + 3, None])[..., 0]
+        # Written out: a product of matrices for each pixel takes ten times as long on a GPU.
+        slope = (turn[item] * texel[:, None, SLOPE : SLOPE + 3]).sum(-1)
         normal = unit(unit(value[:, :3]) - material[:, BUMP : BUMP + 1] * slope)
         x = (place - row * size + 0.5 - size / 2) / focal[item]
         y = (size / 2 - row - 0.5) / focal[item]
