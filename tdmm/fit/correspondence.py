@@ -18,7 +18,7 @@ from tdmm.fit.scheme import IBUG68
 
 # mediapipe's landmark of each of iBUG's, in iBUG's order: from the subject's right to the left.
 MEDIAPIPE_OF_IBUG = (
-    127, 234, 132, 58, 172, 150, 149, 148, 152, 377, 378, 379, 397, 288, 361, 454, 356,  # jaw
+    127, 234, 93, 58, 172, 136, 149, 148, 152, 377, 378, 365, 397, 288, 323, 454, 356,  # jaw
     70, 63, 105, 66, 107, 336, 296, 334, 293, 300,  # brows
     168, 197, 5, 4, 75, 97, 2, 326, 305,  # nose: its ridge, then its underside
     33, 160, 158, 133, 153, 144, 362, 385, 387, 263, 373, 380,  # lids
