@@ -76,10 +76,12 @@ def _misses(frames: dict[str, torch.Tensor], focal: torch.Tensor) -> Misses:
 
 def fit_response(learnt: Misses, held: Misses | None = None, ridges: tuple[float, ...] = RIDGES) -> ResponseFit:
     """The response whose ridge serves the held-out frames best (None: the last ridge is taken)."""
+    if not len(learnt.metres):
+        raise SystemExit("no frame shows a whole face that was found: collect more shards")
     best: ResponseFit | None = None
-    for ridge in ridges if held is not None else ridges[-1:]:
+    for ridge in ridges if held is not None and len(held.metres) else ridges[-1:]:
         response = _fit(learnt, ridge)
-        before, after = _rms(held or learnt, response)
+        before, after = _rms(held if held is not None and len(held.metres) else learnt, response)
         if best is None or after < best.after:
             best = ResponseFit(response, ridge, before, after)
     assert best is not None
