@@ -7,6 +7,7 @@ solver renews from the model itself (`correction`) until it no longer changes.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -16,6 +17,7 @@ from roma import rotvec_to_rotmat
 from tdmm.errors import FaceModelError
 from tdmm.face.model import FaceModel
 from tdmm.fit.controls import Controls, controls_of
+from tdmm.fit.prior import LandmarkResponse
 from tdmm.fit.topology import pieces
 
 # How much farther: teeth and lashes move like the skin beside them.
@@ -32,6 +34,8 @@ class LandmarkModel:
 
     index: (L,) which of the scheme's landmarks have a place on the mesh. base: (L, 3). shape_basis: (S, L, 3).
     control_basis: (C, L, 3). sigma: (L,) metres. linear: whether that is true to a fraction of sigma.
+    fixed_shape: the identity that is part of `base` already, where it is known (S is 0 then).
+    stray: (L, 3) and stray_basis (C, L, 3), the part of base and control_basis that is the detector's, not the mesh's.
     """
 
     model: FaceModel
@@ -42,6 +46,9 @@ class LandmarkModel:
     control_basis: torch.Tensor
     sigma: torch.Tensor
     linear: bool
+    fixed_shape: torch.Tensor | None = None
+    stray: torch.Tensor | None = None
+    stray_basis: torch.Tensor | None = None
 
     def points(self, shape: torch.Tensor, controls: torch.Tensor) -> torch.Tensor:
         """Linear part: shape (S,), controls (T, C) to (T, L, 3)."""
@@ -58,17 +65,51 @@ class LandmarkModel:
         """
         if self.linear:
             return torch.zeros(1, *self.base.shape)
-        truth = _landmarks(self.model, self.controls, self.index, shape, controls, rotvec)
-        return truth @ rotation - self.points(shape, controls)
+        known = shape if self.fixed_shape is None else self.fixed_shape
+        truth = _landmarks(self.model, self.controls, self.index, known, controls, rotvec) @ rotation
+        if self.stray is not None and self.stray_basis is not None:
+            truth = truth + self.stray + torch.einsum("tc,clx->tlx", controls, self.stray_basis)
+        return truth - self.points(shape, controls)
+
+    def of_identity(self, shape: torch.Tensor) -> LandmarkModel:
+        """The same of one known person: shape (S',) of as many components as are known."""
+        rest = torch.zeros(1, len(self.controls))
+        base = _landmarks(self.model, self.controls, self.index, shape, rest)[0]
+        if self.stray is not None:
+            base = base + self.stray
+        return replace(self, base=base, shape_basis=self.shape_basis[:0], fixed_shape=shape)
+
+    def straying(self, response: LandmarkResponse, names: Sequence[str]) -> LandmarkModel:
+        """The same as a detector sees it whose landmarks stray by `response`, its controls in the order of `names`.
+
+        Landmarks of which the response knows no sigma keep their own.
+        """
+        offset = torch.as_tensor(response.offset[self.index], dtype=torch.float32)
+        basis = torch.zeros_like(self.control_basis)
+        for at, name in enumerate(names):
+            if name in self.controls.names:
+                basis[self.controls.names.index(name)] = torch.as_tensor(response.controls[at][self.index])
+        sigma = torch.as_tensor(response.sigma[self.index], dtype=torch.float32)
+        return replace(
+            self,
+            base=self.base + offset,
+            control_basis=self.control_basis + basis,
+            sigma=torch.where(sigma.isfinite(), sigma, self.sigma),
+            stray=offset,
+            stray_basis=basis,
+        )
 
 
-def landmark_model_of(model: FaceModel, n_shape: int) -> LandmarkModel:
-    """Reduce a face model with its first `n_shape` identity components. Raises `FaceModelError` without embedding."""
+def landmark_model_of(model: FaceModel, n_shape: int, predicted: Sequence[str] = ()) -> LandmarkModel:
+    """Reduce a face model with its first `n_shape` identity components. Raises `FaceModelError` without embedding.
+
+    predicted: names of controls that something else than landmarks tells, so that they may move unseen.
+    """
     embedding = model.landmark_embedding
     if embedding is None:
         raise FaceModelError(f"{model.name} has no landmark embedding; derive it with tdmm.fit.embedding")
     index = np.flatnonzero((embedding.face >= 0) & np.isfinite(embedding.sigma))
-    controls = _without_unseen(model, controls_of(model), index)
+    controls = _without_unseen(model, controls_of(model), index, predicted)
     n_shape = min(n_shape, model.n_shape)
     none = torch.zeros(n_shape)
 
@@ -107,8 +148,8 @@ def landmark_model_of(model: FaceModel, n_shape: int) -> LandmarkModel:
     return replace(reduced, linear=bool((miss < EXACT_WITHIN * reduced.sigma).all()))
 
 
-def _without_unseen(model: FaceModel, controls: Controls, index: np.ndarray) -> Controls:
-    """Hold at rest what moves pieces of the mesh without landmarks much farther than those with some.
+def _without_unseen(model: FaceModel, controls: Controls, index: np.ndarray, predicted: Sequence[str]) -> Controls:
+    """Hold at rest what moves pieces of the mesh without landmarks much farther than those with some, unless predicted.
 
     Else a tongue, which no landmark sees, is put out to explain the last tenth of a lip.
     """
@@ -121,6 +162,7 @@ def _without_unseen(model: FaceModel, controls: Controls, index: np.ndarray) -> 
         vertices = model.vertices(torch.zeros(0), values @ torch.as_tensor(controls.to_expression)).numpy()
     motion = np.linalg.norm(vertices[1:] - vertices[:1], axis=2)
     unseen = motion[:, ~seen].max(1, initial=0) > UNSEEN * motion[:, seen].max(1)
+    unseen &= ~np.isin(controls.names, list(predicted))
     return replace(controls, lower=np.where(unseen, 0, controls.lower), upper=np.where(unseen, 0, controls.upper))
 
 

@@ -47,3 +47,28 @@ def outer_eye_distance(points: np.ndarray, model: FaceModel) -> np.ndarray:
     assert model.landmark_embedding is not None
     right, left = scheme_of(model.landmark_embedding.scheme).outer_eyes
     return np.linalg.norm(points[:, left] - points[:, right], axis=-1)
+
+
+def jitter(motion: FaceMotion, model: FaceModel, seen: np.ndarray) -> float:
+    """mm / s^2: how much the face trembles in its own frame when it is still.
+
+    The root mean square, over landmarks, of the second difference over time of their places in the head frame; of that
+    the median over runs of three seen frames, since a face is rather still in half of them. seen: (T,) bool. 0 where
+    there is no such run.
+    """
+    tensor = lambda name: torch.from_numpy(getattr(motion, name))  # noqa: E731
+    runs = seen[:-2] & seen[1:-1] & seen[2:]
+    if not runs.any():
+        return 0.0
+    parts = []
+    with torch.inference_mode():
+        for start in range(0, len(motion), 128):
+            at = slice(start, start + 128)
+            joints = {name: tensor(name)[at] for name in ("jaw_pose", "eyes_pose")}
+            parts.append(model.landmarks(model.vertices(tensor("shape"), tensor("expression")[at], **joints)).numpy())
+    points = np.concatenate(parts).astype(np.float64)
+    points = points[:, np.isfinite(points).all((0, 2))]
+    step = np.diff(motion.timestamps)
+    speed = np.diff(points, axis=0) / step[:, None, None]
+    acceleration = np.diff(speed, axis=0) / (0.5 * (step[1:] + step[:-1]))[:, None, None]
+    return 1000 * float(np.median(np.sqrt((acceleration[runs] ** 2).sum(2).mean(1))))

@@ -17,6 +17,7 @@ import numpy as np
 import torch
 from roma import rotmat_to_rotvec
 
+from tdmm.fit.guide import Guide
 from tdmm.fit.landmark_model import LandmarkModel
 from tdmm.fit.normal_equations import BasisProducts, Factor, normal_equations
 from tdmm.fit.projection import POSE, Pose, linearise, project, weak_perspective
@@ -40,6 +41,14 @@ class SolverOptions:
     sparsity: cost of a blendshape weight of 1.
     change: by how much a control usually changes in 1/25 s; larger changes cost hardly more (blinks).
     smoothness: weight of the changes. block: frames solved at once, for memory only.
+
+    With a prediction (`tdmm.fit.guided`) these count instead, or beside them:
+    guided_independence, guided_identity_independence: `independence` of the landmarks in all frames, and in those that
+        tell the identity. widening, turn_widening: factors of the network's sigmas of controls and of rotation.
+    lid_sigma: of the gap between the lids, in parts of the open eye's. gaze_sigma: metres, of the iris's place between
+        the corners of the eye. guided_smoothness: weight of the changes; still_turn, still_place: by how much the head
+        usually turns (radians) and moves (parts of its distance) in 1/25 s.
+    guided_iterations: steps of all frames.
     """
 
     n_shape: int = 100
@@ -58,12 +67,22 @@ class SolverOptions:
     change: float = 0.1
     smoothness: float = 1.0
     block: int = 256
+    guided_independence: float = 0.05
+    guided_identity_independence: float = 0.3
+    widening: float = 1.0
+    turn_widening: float = 1.0
+    lid_sigma: float = 0.05
+    gaze_sigma: float = 6e-4
+    guided_smoothness: float = 1.0
+    still_turn: float = 0.01
+    still_place: float = 0.003
+    guided_iterations: int = 6
 
 
 @dataclass
 class Seen:
     """Landmarks of T frames: xy (T, L, 2) picture units, visible (T, L) in 0..1, and scale (T,), picture units
-    per metre at the head.
+    per metre at the head; guide: what else is known of these frames.
 
     The scale that turns a miss into metres is a first estimate and stays as it is: if it were the fitted one, a head
     held close to the camera would make every miss small.
@@ -72,9 +91,11 @@ class Seen:
     xy: torch.Tensor
     visible: torch.Tensor
     scale: torch.Tensor
+    guide: Guide | None = None
 
     def __getitem__(self, frames: slice | torch.Tensor) -> Seen:
-        return Seen(self.xy[frames], self.visible[frames], self.scale[frames])
+        guide = None if self.guide is None else self.guide[frames]
+        return Seen(self.xy[frames], self.visible[frames], self.scale[frames], guide)
 
     def __len__(self) -> int:
         return len(self.xy)
@@ -91,12 +112,16 @@ class Shared:
 
 @dataclass
 class Solution:
-    """pose of T frames, controls (T, C), what is shared, and the weight (T, L) in 0..1 that the loss left."""
+    """pose of T frames, controls (T, C), what is shared, and the weight (T, L) in 0..1 that the loss left.
+
+    variance: (T, C) of the controls, where it was computed.
+    """
 
     pose: Pose
     controls: torch.Tensor
     shared: Shared
     inlier: torch.Tensor
+    variance: torch.Tensor | None = None
 
 
 def solve(
@@ -201,9 +226,27 @@ class Solver:
         loss = 0.5 * (bound * square / (bound + square)).sum(1)
         return self.options.independence * precision * inlier, self.options.independence * loss, inlier
 
-    def control_prior(self, controls: torch.Tensor) -> torch.Tensor:
-        """(T,): half squares over the spread, plus a cost of every one-sided weight."""
+    def prior_loss(self, seen: Seen, controls: torch.Tensor, pose: Pose, shared: Shared) -> torch.Tensor:
+        """(T,): half squares over the spread, plus a cost of every one-sided weight; or what the guide says."""
+        if seen.guide is not None:
+            return seen.guide.loss(controls, pose, shared.log_focal)
         return 0.5 * (controls / self.spread).square().sum(1) + (self.sparsity * controls).sum(1)
+
+    def add_prior(
+        self,
+        matrix: torch.Tensor,
+        vector: torch.Tensor,
+        seen: Seen,
+        controls: torch.Tensor,
+        pose: Pose,
+        shared: Shared,
+    ) -> None:
+        """Add second derivatives and descent of `prior_loss` to matrix (T, N, N) and vector (T, N)."""
+        if seen.guide is not None:
+            seen.guide.add_to(matrix, vector, controls, pose, shared.log_focal)
+            return
+        matrix.diagonal(dim1=1, dim2=2)[:, POSE:] += 1 / self.spread**2
+        vector[:, POSE:] -= controls / self.spread**2 + self.sparsity
 
     def frozen(self, controls: torch.Tensor, downhill: torch.Tensor) -> torch.Tensor:
         """(T, C): at a bound, and downhill lies beyond it."""
@@ -238,9 +281,15 @@ class Solver:
         return shared, pose, controls
 
     def _shared_cost(
-        self, seen: Seen, residual: torch.Tensor, controls: torch.Tensor, shared: Shared, wider: float
+        self,
+        seen: Seen,
+        residual: torch.Tensor,
+        controls: torch.Tensor,
+        pose: Pose,
+        shared: Shared,
+        wider: float,
     ) -> float:
-        loss = self.weights(residual, seen, wider)[1] + self.control_prior(controls)
+        loss = self.weights(residual, seen, wider)[1] + self.prior_loss(seen, controls, pose, shared)
         return float(loss.sum()) + self._trust(len(seen)) * float(self._shared_prior(shared))
 
     def _trust(self, n_frames: int) -> float:
@@ -278,8 +327,7 @@ class Solver:
         a, b = matrix[:, local][:, :, local], matrix[:, local][:, :, common]
         c = matrix[:, common][:, :, common].sum(0).double()
         u, v = vector[:, local], vector[:, common].sum(0).double()
-        a.diagonal(dim1=1, dim2=2)[:, POSE:] += 1 / self.spread**2
-        u[:, POSE:] -= controls / self.spread**2 + self.sparsity
+        self.add_prior(a, u, seen, controls, pose, shared)
         trust = self._trust(n_frames)
         c.diagonal()[1:] += trust
         v[1:] -= trust * shared.shape
@@ -303,9 +351,9 @@ class Solver:
         new_shared = replace(
             shared, log_focal=shared.log_focal + step[0].clamp(-0.3, 0.3), shape=shared.shape + step[1:]
         )
-        before = self._shared_cost(seen, residual, controls, shared, wider)
+        before = self._shared_cost(seen, residual, controls, pose, shared, wider)
         missed = seen.xy - project(self.points(new_shared, new_controls, new_pose), new_pose, new_shared.log_focal)
-        if self._shared_cost(seen, missed, new_controls, new_shared, wider) <= before:
+        if self._shared_cost(seen, missed, new_controls, new_pose, new_shared, wider) <= before:
             return new_pose, new_controls, new_shared, max(damping * 0.3, 1e-5)
         return pose, controls, shared, min(damping * 10, 1e3)
 
@@ -391,8 +439,9 @@ class Solver:
         residual = seen.xy - linear.xy
         weight, _, inlier = self.weights(residual, seen, wider)
         matrix, vector = normal_equations(linear, residual, weight, basis, with_focal=False)
-        matrix.diagonal(dim1=1, dim2=2)[:, POSE:] += 1 / self.spread**2 + stiffness
-        vector[:, POSE:] += pull - controls / self.spread**2 - self.sparsity
+        self.add_prior(matrix, vector, seen, controls, pose, shared)
+        matrix.diagonal(dim1=1, dim2=2)[:, POSE:] += stiffness
+        vector[:, POSE:] += pull
         frozen = torch.zeros(vector.shape, dtype=torch.bool)
         frozen[:, POSE:] = self.frozen(controls, vector[:, POSE:])
         step = Factor(matrix, frozen, torch.full((len(seen),), DAMPING)).solve(vector[..., None])[..., 0]

@@ -18,12 +18,15 @@ from tdmm.face import load_face_model
 from tdmm.face.model import FaceModel
 from tdmm.fit.bridge import bridge, bridge_rotations
 from tdmm.fit.carry_over import carry_over
+from tdmm.fit.confidence import expression_confidence, frame_confidence
 from tdmm.fit.correspondence import with_scheme
 from tdmm.fit.detect import Detector, DetectorOptions, open_detector
+from tdmm.fit.guided import solve_guided
 from tdmm.fit.landmark_model import LandmarkModel, landmark_model_of
-from tdmm.fit.measure import reprojection
+from tdmm.fit.measure import jitter, reprojection
 from tdmm.fit.observe import Observations, OpenReader, Progress, observe, observe_all
-from tdmm.fit.prior import has_prior, load_prior
+from tdmm.fit.prior import Prediction, has_prior, load_prior
+from tdmm.fit.scheme import scheme_of
 from tdmm.fit.solve import Solution, SolverOptions, solve
 from tdmm.io.video import VideoReader
 from tdmm.motion import FaceMotion
@@ -35,12 +38,15 @@ class FitOptions:
 
     prior: whether the trained network reads the pictures too (where it is installed), or landmarks alone are fitted.
     device: where that network runs, `cpu` or `cuda`.
+    identity: the person, known from another clip: that clip's motion, or (S,) its identity in standard deviations. It
+        is not estimated then. (How the detector strays about a person's landmarks is no part of it.)
     detector, solver: how faces are found, and how the model is fitted.
     """
 
     focal: float | None = None
     prior: bool = True
     device: str = "cpu"
+    identity: FaceMotion | np.ndarray | None = None
     detector: DetectorOptions = field(default_factory=DetectorOptions)
     solver: SolverOptions = field(default_factory=SolverOptions)
 
@@ -62,7 +68,9 @@ def fit_video(
     The video's own frame rate, timestamps and picture size are kept. Of several faces the largest is followed. Frames
     in which it is not seen have valid False, confidence 0 and values bridged from the frames around them. A report
     stands in meta["fit"]: frames, valid, reprojection_percent (see `tdmm.fit.measure.reprojection`; the mean over
-    landmarks and seen frames), seconds for decode, detect, solve and in total, fps, detector, options.
+    landmarks and seen frames), prior (whether the trained network was asked), identity and focal ("given" or
+    "estimated"), jitter_mm_s2 (see `tdmm.fit.measure.jitter`), seconds for decode, detect, solve and in total, fps,
+    detector, options.
 
     face_model: with a landmark embedding; None: the built-in head. detector: one to use again; None opens one.
     progress: called with a stage ("detect", "solve"), how much of it is done, and how much there is if that is known.
@@ -156,47 +164,93 @@ def fit_landmarks(
     longest = max(height, width)
     principal = np.array([width / 2, height / 2])
     face_model = with_scheme(face_model, observations.scheme)
-    if observations.prediction is not None:
-        observations = replace(observations, prediction=carry_over(observations.prediction, face_model))
-    reduced = landmark_model_of(face_model, options.solver.n_shape)
+    prediction = observations.prediction if options.prior else None
+    if prediction is not None:
+        prediction = carry_over(prediction, face_model)
+    reduced = landmark_model_of(face_model, options.solver.n_shape, () if prediction is None else prediction.names)
+    if prediction is not None and observations.spread is None:
+        reduced = _straying(reduced)
+    identity = _identity(options.identity, face_model)
+    if identity is not None:
+        reduced = reduced.of_identity(identity)
     xy = (observations.points[seen][:, reduced.index] - principal) / longest
     solver = options.solver
     if options.focal is not None:
         solver = replace(solver, focal=options.focal / longest)
     report_step = None if progress is None else (lambda done, total: progress("solve", done, total))
+    points = torch.as_tensor(xy, dtype=torch.float32)
+    visible = torch.as_tensor(observations.visibility()[:, reduced.index])
+    seconds = torch.as_tensor(observations.timestamps[seen])
+    spread = None if observations.spread is None else observations.spread / longest
     with torch.inference_mode():
-        solution = solve(
-            torch.as_tensor(xy, dtype=torch.float32),
-            torch.as_tensor(observations.visibility()[:, reduced.index]),
-            torch.as_tensor(observations.timestamps[seen]),
-            reduced,
-            solver,
-            report_step,
-            spread=None if observations.spread is None else observations.spread / longest,
-        )
-    motion = _motion(solution, observations, reduced, longest)
+        if prediction is None:
+            solution = solve(points, visible, seconds, reduced, solver, report_step, spread)
+        else:
+            scheme = scheme_of(observations.scheme)
+            solution = solve_guided(points, visible, seconds, reduced, scheme, prediction, solver, report_step, spread)
+        motion = _motion(solution, observations, reduced, longest, prediction)
     miss = reprojection(motion, face_model, observations.seen_points(), seen)
     motion.meta["fit"] = {
         "frames": len(motion),
         "valid": int(seen.sum()),
         "reprojection_percent": round(float(np.nanmean(miss)), 4),
         "landmarks": len(reduced.index),
+        "prior": prediction is not None,
+        "identity": "estimated" if identity is None else "given",
+        "focal": "estimated" if options.focal is None else "given",
+        "jitter_mm_s2": round(jitter(motion, face_model, seen), 1),
         "seconds": {"solve": round(time.perf_counter() - begun, 3)},
         "options": {"focal": options.focal, **asdict(options.solver)},
     }
     return motion
 
 
-def _motion(solution: Solution, observations: Observations, reduced: LandmarkModel, longest: int) -> FaceMotion:
+def _straying(reduced: LandmarkModel) -> LandmarkModel:
+    """With what is known of how the detector strays, on the head that it was measured on."""
+    if not has_prior():
+        return reduced
+    prior = load_prior()
+    return reduced.straying(prior.response, prior.names) if prior.face_model_sha256 == reduced.model.sha256 else reduced
+
+
+def _identity(identity: FaceMotion | np.ndarray | None, face_model: FaceModel) -> torch.Tensor | None:
+    if identity is None:
+        return None
+    if isinstance(identity, FaceMotion):
+        identity.check_face_model(face_model.name, face_model.sha256, "the motion that tells the identity")
+        identity = identity.shape
+    shape = torch.as_tensor(np.asarray(identity), dtype=torch.float32)
+    if shape.ndim != 1 or len(shape) > face_model.n_shape or not bool(shape.isfinite().all()):
+        raise TdmmError(
+            f"identity: expected up to {face_model.n_shape} finite numbers for {face_model.name}, "
+            f"found {list(shape.shape)}"
+        )
+    return shape
+
+
+def _motion(
+    solution: Solution,
+    observations: Observations,
+    reduced: LandmarkModel,
+    longest: int,
+    prediction: Prediction | None,
+) -> FaceMotion:
     controls, seen, seconds = reduced.controls, observations.seen, observations.timestamps
     height, width = observations.image_size
     spread = lambda values: bridge(np.asarray(values), seconds, seen)  # noqa: E731
     values = solution.controls.numpy()
     focal = float(solution.shared.log_focal.exp()) * longest
-    confidence = observations.score.copy()
-    # Half of a face hidden is half of the confidence, however sure the detector is.
-    confidence[seen] *= solution.inlier.mean(1).numpy()
     n_frames = len(seconds)
+    inlier, known = solution.inlier.numpy(), None
+    if solution.variance is not None:
+        known = np.zeros((n_frames, controls.to_expression.shape[1]), np.float32)
+        parts = None if prediction is None else prediction.visible
+        scheme = scheme_of(observations.scheme)
+        known[seen] = expression_confidence(controls, solution.variance.numpy(), inlier, parts, reduced, scheme)
+    confidence = np.zeros(n_frames, np.float32)
+    confidence[seen] = frame_confidence(
+        observations.score[seen], inlier, solution.pose.rotation.numpy(), None if known is None else known[seen]
+    )
     meta: dict[str, Any] = {"source": observations.name, "tdmm": tdmm.__version__}
     return FaceMotion(
         face_model=reduced.model.name,
@@ -204,7 +258,7 @@ def _motion(solution: Solution, observations: Observations, reduced: LandmarkMod
         fps=observations.fps,
         expression=spread(values @ controls.to_expression),
         expression_names=reduced.model.expression_names,
-        shape=solution.shared.shape.numpy(),
+        shape=(solution.shared.shape if reduced.fixed_shape is None else reduced.fixed_shape).numpy(),
         rotation=bridge_rotations(rotmat_to_rotvec(solution.pose.rotation).numpy(), seconds, seen),
         translation=spread(solution.pose.translation(solution.shared.log_focal).numpy()),
         neck_pose=np.zeros((n_frames, 3), np.float32),
@@ -213,7 +267,8 @@ def _motion(solution: Solution, observations: Observations, reduced: LandmarkMod
         camera=np.array([[focal, 0, width / 2], [0, focal, height / 2], [0, 0, 1]]),
         image_size=observations.image_size,
         valid=seen,
-        confidence=np.clip(confidence, 0, 1),
+        confidence=confidence,
+        expression_confidence=known,
         timestamps=seconds,
         meta=meta,
     )
