@@ -104,7 +104,12 @@ def run_pack(arguments: argparse.Namespace) -> None:
     """The asset and its card, from the checkpoint and the shards."""
     from fit_prior.pack import pack
 
-    command = shlex.join(["python", "scripts/build_fit_prior.py", *sys.argv[1:]])
+    shown, skip = ["python", "scripts/build_fit_prior.py"], False
+    for word in sys.argv[1:]:  # where the files lay is nobody's business
+        if not skip and word not in ("--work", "--output"):
+            shown.append(word)
+        skip = word in ("--work", "--output")
+    command = shlex.join(shown)
     arguments.output.mkdir(parents=True, exist_ok=True)
     made = pack(
         arguments.work / "shards", arguments.work / "checkpoint.pt", arguments.output, command, device_of(arguments)

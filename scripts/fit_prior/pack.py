@@ -30,10 +30,9 @@ def pack(shards: Path, checkpoint: Path, output: Path, command: str, device: str
     network.load_state_dict(torch.load(checkpoint, map_location="cpu", weights_only=True)["average"])
     learnt, held = split(shards)
     fitted = fit_response(misses_of(learnt, EVERY, device), misses_of(held, EVERY, device) if held else None)
-    seeds = [int(path.stem.split("-")[1]) for path in learnt]
     made = {
         "command": command,
-        "seeds": [min(seeds), max(seeds)],
+        "runs": report["runs"],
         "held_seeds": [HELD_SEEDS, TEST_SEEDS - 1],
         "frames": report["frames"],
         "clips": report["clips"],
@@ -64,6 +63,11 @@ def pack(shards: Path, checkpoint: Path, output: Path, command: str, device: str
 
 def card(made: dict[str, Any], size: int) -> str:
     """The asset's card."""
+    runs = "; ".join(
+        f"to step {run['steps']} on {run['frames']} pictures of seeds {run['seeds'][0]} to {run['seeds'][1]}"
+        for run in made["runs"]
+    )
+    versions = ", ".join(f"{name} {number}" for name, number in made["versions"].items())
     rows = []
     for kind, score in made["scores"].items():
         rows.append(
@@ -78,7 +82,9 @@ def card(made: dict[str, Any], size: int) -> str:
         controls.append("|---|" + "---|" * len(kinds))
         for name in made["scores"][kinds[0]]["controls"]:
             cells = [made["scores"][kind]["controls"][name] for kind in kinds]
-            shown = " | ".join(f"{cell['correlation']}, {cell['error']:.3f}" for cell in cells)
+            shown = " | ".join(
+                f"{'-' if cell['correlation'] is None else cell['correlation']}, {cell['error']:.3f}" for cell in cells
+            )
             controls.append(f"| {name} | {shown} |")
     by_control = "\n".join(controls)
     return f"""# fit_prior.safetensors
@@ -88,12 +94,13 @@ is hidden, each with its spread, from the detector's landmarks and crops of eyes
 (`tdmm/fit/network.py`), and how each landmark strays from its place on the head with every control
 (`LandmarkResponse` in `tdmm/fit/prior.py`). {size / 1e6:.2f} MB, 16-bit.
 
-**Data.** Rendered people only (`scripts/fit_prior/studio.py`, `takes.py`): {made["frames"]} pictures of {made["clips"]}
-takes in which the detector found the face; identities, skins, hair, glasses, light, backgrounds, cameras, hands and
-expressions at random. Seeds {made["seeds"][0]} to {made["seeds"][1]}; judged on seeds from {made["held_seeds"][0]};
-the benchmarks' seeds begin at {made["held_seeds"][1] + 1}. No picture of a real person was used. Licence: as tdmm.
+**Data.** Rendered people only (`scripts/fit_prior/studio.py`, `takes.py`), in which the detector found the face;
+identities, skins, hair, glasses, light, backgrounds, cameras, hands and expressions at random. No picture of a real
+person was used. Judged on seeds from {made["held_seeds"][0]}; the benchmarks' seeds begin at
+{made["held_seeds"][1] + 1}. Licence: as tdmm.
 
-**Command.** `{made["command"]}`: {made["steps"]} steps in {made["minutes"]} minutes; {made["versions"]}.
+**Command.** `{made["command"]}`; {made["minutes"]} minutes of training in {len(made["runs"])} runs:
+{runs}. Versions: {versions}.
 
 **Scores** of the network alone on held-out takes. Vertices: mean distance of those that are truly moved by more than
 2 mm, the pose taken out. Correlation: over time, of the controls that move in a take. Rotation after a constant offset.

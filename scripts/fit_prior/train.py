@@ -84,15 +84,20 @@ def train(options: TrainOptions) -> Trained:
     scores = scores_of(network, judged, face_basis()) if judged is not None else {}
     if scores:
         print(table(scores), flush=True)
+    record = options.checkpoint.with_suffix(".json")
+    runs = json.loads(record.read_text())["runs"] if trainer.goes_on and record.exists() else []
+    seeds = [int(path.stem.split("-")[1]) for path in learnt]
+    this = {"steps": trainer.step, "until": options.until, "frames": frames, "seeds": [min(seeds), max(seeds)]}
     report = {
         "scores": scores,
+        "runs": [*runs, this],
         "steps": trainer.step,
         "minutes": round(trainer.seconds / 60, 2),
         "frames": frames,
         "clips": len(clips),
         "options": json.loads(json.dumps(asdict(options), default=str)),
     }
-    options.checkpoint.with_suffix(".json").write_text(json.dumps(report, indent=1))
+    record.write_text(json.dumps(report, indent=1))
     return Trained(network, scores, trainer.step, trainer.seconds / 60)
 
 
@@ -125,6 +130,7 @@ class Trainer:
         self.mirror: Mirror = mirror_of_head(device)
         self.basis = face_basis(options.vertices).to(device)
         self.step, self.seconds, self.part = 0, 0.0, options.since or 0.0
+        self.goes_on = False
         # On the CPU: what is drawn from it decides shapes.
         self.random = torch.Generator().manual_seed(options.seed)
 
@@ -255,6 +261,7 @@ class Trainer:
         self.part = content["part"] if self.options.since is None else self.options.since
         self.random.set_state(content["random"].cpu())
         torch.manual_seed(self.options.seed + self.step)
+        self.goes_on = True
         print(f"train: goes on after {self.step} steps, {self.seconds / 60:.1f} minutes", flush=True)
 
 
