@@ -6,13 +6,14 @@ import os
 import time
 from collections.abc import Sequence
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tdmm.cli import face_models, paths
 from tdmm.cli.console import Console, Progress
 from tdmm.cli.fit_inputs import FitJob
+from tdmm.cli.landmarker import landmarker_file
 from tdmm.errors import TdmmError
 
 if TYPE_CHECKING:
@@ -35,7 +36,7 @@ class Loaded:
 class FitWork:
     """The settings of a run, which travel to every worker. Loading and the work on one video are its methods.
 
-    faces: how many people, None for all; numbered: whether outputs get numbers (several people, or parts).
+    faces: how many people, None for all; identity: a motion file of the same person; numbered: whether outputs get numbers (several people, or parts).
     landmarks: jobs name files of landmarks, not videos. folder: what paths are relative to, None for the folder that
     the process is in. strict: a fault in tdmm ends the run instead of failing its video.
     """
@@ -43,6 +44,7 @@ class FitWork:
     face_model: str
     faces: int | None = 1
     focal: float | None = None
+    identity: str | None = None
     prior: bool = True
     landmarker: str | None = None
     landmarks: bool = False
@@ -57,16 +59,19 @@ class FitWork:
         """Face model and detector: their faults are no video's."""
         from tdmm.fit import FitOptions
         from tdmm.fit.detect import DetectorOptions, open_detector
+        from tdmm.io.motion_file import read_motion
 
         console = Console(verbose=self.verbose)
         options = FitOptions(
             focal=self.focal,
             prior=self.prior,
             device=self.device,
-            detector=DetectorOptions(faces=self.faces, landmarker=self.landmarker),
+            detector=DetectorOptions(
+                faces=self.faces, landmarker=None if self.landmarks else landmarker_file(self.landmarker, console)
+            ),
         )
         if self.landmarks:
-            return Loaded(face_models.load(self.face_model, console), None, options)
+            return Loaded(face_models.load_for_fitting(self.face_model, console, None), None, options)
         detector = open_detector(options.detector)
         model = face_models.load_for_fitting(self.face_model, console, detector)
         console.detail(f"face model {model.name}, detector {detector.name}")
