@@ -69,6 +69,15 @@ def command(
             "OUT-1.npz (the largest), OUT-2.npz, ...",
         ),
     ] = "largest",
+    identity: Annotated[
+        str | None,
+        typer.Option(
+            "--identity",
+            metavar="FILE.npz",
+            help="A motion of the same person, whose identity is taken over.",
+            show_default="estimated",
+        ),
+    ] = None,
     focal: Annotated[
         float | None,
         typer.Option(
@@ -146,6 +155,7 @@ def command(
       tdmm fit corpus/                                        what is missing of a corpus
       tdmm fit corpus/ --engine ray --ray-address 10.0.0.1:6379
       tdmm fit talk.mp4 -o talk.npz --faces 2                 two people: talk-1.npz, talk-2.npz
+      tdmm fit more.mp4 -o more.npz --identity talk-1.npz     the first of them in another clip
       tdmm fit --landmarks points.npz -o motion.npz           from landmarks of another detector
       tdmm fit clip.mp4 -o motion.npz --face-model flame2023.pkl
     """
@@ -162,6 +172,7 @@ def command(
         face_model=face_model,
         faces=most,
         focal=focal,
+        identity=identity,
         prior=not no_prior,
         landmarker=landmarker,
         landmarks=landmarks is not None,

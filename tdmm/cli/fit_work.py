@@ -36,7 +36,8 @@ class Loaded:
 class FitWork:
     """The settings of a run, which travel to every worker. Loading and the work on one video are its methods.
 
-    faces: how many people, None for all; identity: a motion file of the same person; numbered: whether outputs get numbers (several people, or parts).
+    faces: how many people, None for all; numbered: whether outputs get numbers (several people, or parts).
+    identity: a motion file of the same person.
     landmarks: jobs name files of landmarks, not videos. folder: what paths are relative to, None for the folder that
     the process is in. strict: a fault in tdmm ends the run instead of failing its video.
     """
@@ -70,11 +71,13 @@ class FitWork:
                 faces=self.faces, landmarker=None if self.landmarks else landmarker_file(self.landmarker, console)
             ),
         )
-        if self.landmarks:
-            return Loaded(face_models.load_for_fitting(self.face_model, console, None), None, options)
-        detector = open_detector(options.detector)
+        detector = None if self.landmarks else open_detector(options.detector)
         model = face_models.load_for_fitting(self.face_model, console, detector)
-        console.detail(f"face model {model.name}, detector {detector.name}")
+        console.detail(f"face model {model.name}, detector {'none' if detector is None else detector.name}")
+        if self.identity is not None:
+            known = read_motion(self._place(self.identity))
+            known.check_face_model(model.name, model.sha256, self.identity)
+            options = replace(options, identity=known.shape)
         return Loaded(model, detector, options)
 
     def fit(self, loaded: Loaded, job: FitJob, progress: Progress | None = None) -> dict[str, Any]:
