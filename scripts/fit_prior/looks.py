@@ -107,8 +107,8 @@ def draw_looks(random: np.random.Generator, count: int) -> dict[str, np.ndarray]
     look["brow_density"] = np.where(random.uniform(size=count) < 0.12, uniform(0.0, 0.25), uniform(0.35, 1.0))
     look["brow_height"], look["brow_arch"] = normal(0.0016), normal(0.0022)
     look["brow_tilt"], look["brow_thick"] = normal(0.09), uniform(0.0020, 0.0068)
-    look["brow_inner"], look["brow_outer"] = uniform(-0.0275, -0.017), uniform(0.019, 0.031)
-    look["brow_taper"], look["brow_coarse"] = uniform(0.1, 0.95), uniform(0.0, 1.0)
+    look["brow_inner"], look["brow_outer"] = uniform(-0.0250, -0.0155), uniform(0.019, 0.031)
+    look["brow_taper"], look["brow_coarse"] = uniform(0.1, 0.95), random.beta(1, 2, count)
     look["beard"] = has("beard") * uniform(0.5, 1.0)
     look["stubble"] = has("stubble") * uniform(0.15, 0.6)
     look["moustache"] = np.where(has("beard"), look["beard"], has("moustache") * uniform(0.5, 1.0))
@@ -143,12 +143,12 @@ def draw_looks(random: np.random.Generator, count: int) -> dict[str, np.ndarray]
 
     # Eyes and teeth.
     iris = _IRIS[random.choice(len(_IRIS), count, p=_IRIS_CHANCE)]
-    look["iris"] = linear(iris * np.exp(normal(0.15, 3)))
+    look["iris"] = linear(np.clip(iris * np.exp(normal(0.10, 3)), 0, 190)) * uniform(0.45, 1.0)[:, None]
     look["iris_size"], look["pupil_size"] = uniform(0.88, 1.12), uniform(0.6, 1.7)
     look["sclera"] = uniform(0.32, 0.80)[:, None] * np.array([1.0, 0.95, 0.92]) * np.exp(normal(0.03, 3))
     look["veins"] = uniform(0.3, 1.5)
     look["teeth"] = uniform(0.45, 1.0)[:, None] * np.exp(-uniform(0, 0.5)[:, None] * np.array([0.1, 0.3, 0.9]))
-    look["inside"] = np.exp(normal(0.25, 3)) * uniform(0.5, 1.3)[:, None]
+    look["inside"] = np.exp(normal(0.10, 3)) * uniform(0.5, 1.3)[:, None]
 
     # Glasses.
     sun = has("sunglasses")
@@ -199,7 +199,7 @@ def _materials(random: np.random.Generator, count: int, look: dict[str, np.ndarr
     table[:, SKIN, BUMP] = uniform(0.0, 1.0)
     table[:, LIPS] = table[:, SKIN]
     table[:, EYE, COAT], table[:, EYE, COAT_POWER] = uniform(0.1, 1.4), np.exp2(uniform(5, 7.5))
-    table[:, EYE, OCCLUSION] = uniform(0.3, 1.3)
+    table[:, EYE, OCCLUSION] = uniform(0.6, 1.5)
     table[:, TEETH, COAT], table[:, TEETH, COAT_POWER] = uniform(0.0, 0.4), np.exp2(uniform(4, 6))
     table[:, TEETH, OCCLUSION] = uniform(0.7, 1.4)
     table[:, MOUTH, COAT], table[:, MOUTH, COAT_POWER] = uniform(0.0, 0.25), np.exp2(uniform(4, 6))

@@ -85,7 +85,7 @@ class Studio:
         self.device = torch.device(device)
         on_cpu = self.device.type == "cpu"
         self.side, self.size = side, round(side * OVERSAMPLE)
-        self.frames, self.looks = frames or (8 if on_cpu else 64), looks or (4 if on_cpu else 32)
+        self.frames, self.looks = frames or (4 if on_cpu else 64), looks or (4 if on_cpu else 32)
         self.head = load_builtin_head() if head is None else head
         self.rasterizer = choose_rasterizer(self.device)
         canvas = canvas_of(self.head, texels)

@@ -181,10 +181,10 @@ class TexturePainter:
         # Cheeks below a line that falls towards the mouth, jaw and throat; not the lips and the part below them.
         line = pick("beard_line") - 0.25 * (0.05 - side).clamp(0, 0.05)
         jaw = torch.sigmoid((line - y + 0.002 * broad) / 0.004) * torch.sigmoid((y + 0.100) / 0.004)
-        bare = ((side / 0.030) ** 2 + ((y + 0.032) / 0.017) ** 2) < 1
+        bare = torch.sigmoid((1 - torch.hypot(side / 0.0265, (y + 0.0305) / 0.0135)) / 0.08)
         lip = torch.exp(-(((y + 0.0145 + 0.06 * side) / 0.0062) ** 2)) * torch.sigmoid((0.030 - side) / 0.003)
         under = torch.exp(-((side / 0.008) ** 2) - ((y + 0.053) / 0.006) ** 2)
-        jaw = torch.where(bare, under, jaw) * (1 - lips)
+        jaw = torch.lerp(jaw, under.expand_as(jaw), bare) * (1 - lips)
         lip = lip * (1 - lips) * (y < -0.006)
         dense = torch.maximum(pick("beard") * jaw, pick("moustache") * lip)
         stubble = pick("stubble") * torch.maximum(jaw, lip) * (1 + 0.8 * fine).clamp(0, 2)
@@ -256,9 +256,9 @@ class TexturePainter:
         count, size = len(look["hair"]), self.size
         strand = noise(gen, count, 6, size // 2, size) + 0.6 * noise(gen, count, 16, size, size)
         clump = noise(gen, count, 5, 26, size)
-        curl = noise(gen, count, size // 10, size // 8, size)
+        curl = noise(gen, count, size // 6, size // 4, size)
         curls = look["curls"][:, None, None]
-        tone = (1 - curls) * strand + curls * (1.3 * curl + 0.3 * strand) + 0.6 * clump
+        tone = (1 - curls) * strand + curls * (0.9 * curl + 0.3 * strand) + 0.6 * clump
         hat = look["hat"][:, None, None]
         weave = 0.35 * noise(gen, count, size // 3, size // 3, size) + 0.4 * clump
         tone = torch.where(hat > 0, weave, tone)
