@@ -6,8 +6,6 @@ import functools
 import re
 import subprocess
 
-import imageio_ffmpeg
-
 from tdmm.errors import VideoError
 
 # `-loglevel level+info` writes "[h264 @ 0x55] [error] Invalid NAL unit size", the part before the level is optional.
@@ -24,8 +22,10 @@ _OPENING = re.compile(r"^Error opening input: (?P<reason>.*)$")
 def ffmpeg_path() -> str:
     """Path of the ffmpeg program. Raises `VideoError` when this machine has none."""
     try:
+        import imageio_ffmpeg  # here: what reads no video (training) runs on machines without it
+
         return imageio_ffmpeg.get_ffmpeg_exe()
-    except RuntimeError as error:
+    except (ImportError, RuntimeError) as error:
         message = "no ffmpeg program found; install it again with: pip install --force-reinstall imageio-ffmpeg"
         raise VideoError(message) from error
 
