@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from scipy.fft import dctn, idctn
 
 from tdmm.fit.detect import open_detector
 from tdmm.fit.measure import project_landmarks
@@ -17,7 +18,7 @@ from tdmm.fit.scheme import LEFT_OUTER_EYE, RIGHT_OUTER_EYE
 sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "scripts"))
 
 from fit_prior import occluders
-from fit_prior.camera_faults import SCALES, draw_faults, film
+from fit_prior.camera_faults import _LUMA, SCALES, _quantised, draw_faults, film
 from fit_prior.looks import draw_looks, skin_colour
 from fit_prior.studio import Studio
 from fit_prior.takes import TEST_SEEDS, Takes, draw_takes
@@ -101,7 +102,14 @@ def test_what_turns_away_is_not_seen(studio, monkeypatch):
 
 def test_what_a_thing_covers_is_not_seen_but_lenses_hide_nothing(studio, monkeypatch):
     takes = portraits(3)
-    there = {"occluder": 1, "occluder_start": -1, "occluder_stop": 2, "occluder_off": 0, "occluder_sway": 0}
+    there = {
+        "occluder": 1,
+        "occluder_start": -1,
+        "occluder_stop": 2,
+        "occluder_off": 0,
+        "occluder_sway": 0,
+        "occluder_size": 1,
+    }
     always(
         monkeypatch, **there, occluder_kind=occluders.BOX, occluder_box=0.04, occluder_target=MOUTH, occluder_angle=0
     )
@@ -180,3 +188,12 @@ def test_a_clean_camera_changes_nothing_and_a_poor_one_loses_detail():
     for fault in ({"defocus": 1.5}, {"scale": len(SCALES) - 1}, {"jpeg": 10}):
         assert detail(shown(**fault)) < 0.8 * detail(sharp), fault
     assert shown(saturation=0).std(-1).max() < 1
+
+
+def test_compression_rounds_the_cosine_transform_of_each_block():
+    planes = 60 * torch.randn((1, 2, 16, 24), generator=torch.Generator().manual_seed(0))
+    found = _quantised(planes, torch.from_numpy(_LUMA)[None]).numpy()
+    for channel, row, column in np.ndindex(2, 2, 3):
+        block = np.s_[0, channel, 8 * row : 8 * row + 8, 8 * column : 8 * column + 8]
+        rounded = np.round(dctn(planes.numpy()[block], norm="ortho") / _LUMA) * _LUMA
+        np.testing.assert_allclose(found[block], idctn(rounded, norm="ortho"), atol=1e-3)
