@@ -69,6 +69,16 @@ def command(
             "OUT-1.npz (the largest), OUT-2.npz, ...",
         ),
     ] = "largest",
+    split: Annotated[
+        float | None,
+        typer.Option(
+            "--split",
+            metavar="SECONDS",
+            help="Begin another motion where no face was seen for longer: OUT-1.npz, OUT-2.npz, ... With --faces: the "
+            "second part of the first face is OUT-1-2.npz.",
+            show_default="one motion, gaps bridged",
+        ),
+    ] = None,
     identity: Annotated[
         str | None,
         typer.Option(
@@ -155,6 +165,7 @@ def command(
       tdmm fit corpus/                                        what is missing of a corpus
       tdmm fit corpus/ --engine ray --ray-address 10.0.0.1:6379
       tdmm fit talk.mp4 -o talk.npz --faces 2                 two people: talk-1.npz, talk-2.npz
+      tdmm fit long.mp4 -o long.npz --split 2                 parts between gaps of over 2 s: long-1.npz, ...
       tdmm fit more.mp4 -o more.npz --identity talk-1.npz     the first of them in another clip
       tdmm fit --landmarks points.npz -o motion.npz           from landmarks of another detector
       tdmm fit clip.mp4 -o motion.npz --face-model flame2023.pkl
@@ -163,6 +174,8 @@ def command(
     most = _faces(faces)
     if focal is not None and not 0 < focal < float("inf"):
         raise UsageError(f"--focal {focal:g}: expected a positive number of pixels")
+    if split is not None and not 0 < split < float("inf"):
+        raise UsageError(f"--split {split:g}: expected a positive number of seconds")
     if ray_address is not None and engine is not EngineChoice.ray:
         raise UsageError("--ray-address needs --engine ray")
     count = _workers(workers)
@@ -176,7 +189,7 @@ def command(
         prior=not no_prior,
         landmarker=landmarker,
         landmarks=landmarks is not None,
-        numbered=faces != "largest",
+        split=split,
         force=force,
         folder=os.getcwd() if engine is EngineChoice.ray else None,
         strict=debug or not plan.several,
@@ -253,20 +266,21 @@ def _check_streams(plan: Plan, work: FitWork, engine: EngineChoice, *, as_json: 
     if first.target == paths.STANDARD:
         if as_json:
             raise UsageError("--json and the motion would both go to standard output: name a file with -o")
-        if work.numbered:
+        if work.first:
             raise UsageError("standard output takes one motion, and there may be several: name a file with -o")
         if engine is EngineChoice.ray:
             raise UsageError("--engine ray cannot write to standard output: name a file with -o")
         paths.refuse_terminal()
     if any(job.source == paths.STANDARD for job in plan.jobs) and (plan.several or engine is EngineChoice.ray):
         raise UsageError("standard input (-) is one video: fit it by itself, on this machine")
-    if plan.manifest is not None and work.numbered:
-        raise UsageError(f"{plan.manifest.parent} is a corpus, which holds one motion a clip: leave --faces out")
+    if plan.manifest is not None and work.first:
+        option = "--faces" if work.faces != 1 else "--split"
+        raise UsageError(f"{plan.manifest.parent} is a corpus, which holds one motion a clip: leave {option} out")
 
 
 def _already_there(plan: Plan, work: FitWork, *, force: bool, console: Console) -> set[FitJob]:
     """The jobs that need not be done. A named file that is there is an error; in a folder it is work already done."""
-    addition = "-1" if work.numbered else ""  # of several motions the first is written last
+    addition = work.first  # of several motions the first is written last
     if plan.folder is None:
         for place in (plan.jobs[0].target, plan.jobs[0].preview):
             if place is not None and place != paths.STANDARD:

@@ -36,7 +36,7 @@ class Loaded:
 class FitWork:
     """The settings of a run, which travel to every worker. Loading and the work on one video are its methods.
 
-    faces: how many people, None for all; numbered: whether outputs get numbers (several people, or parts).
+    faces: how many people, None for all. split: seconds without a face that part a motion.
     identity: a motion file of the same person.
     landmarks: jobs name files of landmarks, not videos. folder: what paths are relative to, None for the folder that
     the process is in. strict: a fault in tdmm ends the run instead of failing its video.
@@ -50,11 +50,16 @@ class FitWork:
     landmarker: str | None = None
     landmarks: bool = False
     device: str = "cpu"
-    numbered: bool = False
+    split: float | None = None
     force: bool = False
     folder: str | None = None
     strict: bool = True
     verbose: bool = False
+
+    @property
+    def first(self) -> str:
+        """What is added to the stem of the first motion's file; the others count on from there."""
+        return "-1" * ((self.faces != 1) + (self.split is not None))
 
     def load(self) -> Loaded:
         """Face model and detector: their faults are no video's."""
@@ -100,7 +105,7 @@ class FitWork:
         report: dict[str, Any] = {"input": job.source}
         if job.clip is not None:
             report["id"] = job.clip
-        if self.numbered:
+        if self.first:
             report["motions"] = written
         else:
             report |= written[0]
@@ -108,7 +113,7 @@ class FitWork:
 
     def _motions(self, loaded: Loaded, job: FitJob, progress: Progress | None) -> list[tuple[str, FaceMotion]]:
         """Each motion with what is added to the stem of its file."""
-        from tdmm.fit import fit_landmarks, fit_people, fit_video
+        from tdmm.fit import fit_landmarks, fit_people, fit_video, split_at_gaps
 
         if self.landmarks:
             from tdmm.fit.landmark_file import read_landmarks
@@ -127,9 +132,16 @@ class FitWork:
                 motions = [fit_video(source, **common)]
             else:
                 motions = fit_people(source, most=self.faces, **common)
-        if not self.numbered:
-            return [("", motions[0])]
-        return [(f"-{number}", motion) for number, motion in enumerate(motions, start=1)]
+        numbered = [("", motions[0])]
+        if self.faces != 1:
+            numbered = [(f"-{number}", motion) for number, motion in enumerate(motions, start=1)]
+        if self.split is not None:
+            numbered = [
+                (f"{addition}-{number}", part)
+                for addition, motion in numbered
+                for number, part in enumerate(split_at_gaps(motion, self.split), start=1)
+            ]
+        return numbered
 
     def _write(self, loaded: Loaded, job: FitJob, motions: Sequence[tuple[str, FaceMotion]]) -> list[dict[str, Any]]:
         """Write all files, the first motion last: where it is there, all are."""
@@ -148,7 +160,22 @@ class FitWork:
                 write_motion(motion, Path(self._place(target)))
             about = {"output": target, "preview": preview, "duration": motion.duration}
             reports.append({**about, **motion.meta["fit"]})
+        if self.force:
+            self._remove_left_over(job, motions[-1])
         return reports[::-1]
+
+    def _remove_left_over(self, job: FitJob, last: tuple[str, FaceMotion]) -> None:
+        """Motions of the same video from an earlier run that found more, counting on from the last one."""
+        from tdmm.io.motion_file import read_motion
+
+        addition, motion = last
+        stem, dash, number = addition.rpartition("-")
+        while dash:
+            number = str(int(number) + 1)
+            place = Path(self._place(added(job.target, f"{stem}-{number}")))
+            if not place.is_file() or read_motion(place).meta.get("source") != motion.meta.get("source"):
+                return
+            place.unlink()
 
     def _preview(self, loaded: Loaded, motion: FaceMotion, source: str, target: str) -> None:
         from tdmm.io.video import write_video
