@@ -43,7 +43,9 @@ CURVES = {
 SHOWN = ("blink", "jawOpen", "mouthSmile", "eyeLookDown")
 # Twice drawn, once shown: smooth lines.
 FINE = 2
-WIDTH, HEIGHT, GAP, LABEL, STILLS = 440, 84, 16, 92, 4
+WIDTH, HEIGHT, GAP, LABEL, STILLS = 420, 84, 14, 100, 4
+# Right of each panel: a correlation for each system, where the truth moves.
+NUMBERS, MOVES = 38, 0.02
 
 
 def main() -> None:
@@ -103,7 +105,7 @@ def picture(columns: list[tuple[list[np.ndarray], dict[str, FaceMotion]]]) -> np
     still = (WIDTH - (STILLS - 1) * 6) // STILLS
     top, legend = GAP + still + GAP, 34
     size = (
-        LABEL + len(columns) * (WIDTH + GAP) + GAP,
+        LABEL + len(columns) * (WIDTH + NUMBERS + GAP),
         top + len(CURVES) * (HEIGHT + GAP) + legend,
     )
     sheet = Image.new("RGB", (size[0] * FINE, size[1] * FINE), PAPER)
@@ -112,10 +114,10 @@ def picture(columns: list[tuple[list[np.ndarray], dict[str, FaceMotion]]]) -> np
         y = top + row * (HEIGHT + GAP)
         draw.text((8 * FINE, (y + HEIGHT / 2 - 9) * FINE), label, fill=INK, font=font(13))
         for number, (_, motions) in enumerate(columns):
-            panel(draw, LABEL + number * (WIDTH + GAP), y, names, motions)
+            panel(draw, LABEL + number * (WIDTH + NUMBERS + GAP), y, names, motions)
     for number, (stills, _) in enumerate(columns):
         for place, image in enumerate(stills):
-            at = (LABEL + number * (WIDTH + GAP) + place * (still + 6), GAP)
+            at = (LABEL + number * (WIDTH + NUMBERS + GAP) + place * (still + 6), GAP)
             small = Image.fromarray(image).resize((still * FINE, still * FINE), Image.Resampling.LANCZOS)
             sheet.paste(small, (at[0] * FINE, at[1] * FINE))
     x, y = LABEL, size[1] - legend + 4
@@ -127,18 +129,18 @@ def picture(columns: list[tuple[list[np.ndarray], dict[str, FaceMotion]]]) -> np
 
 
 def panel(draw: ImageDraw.ImageDraw, x: int, y: int, names: tuple[str, ...], motions: dict[str, FaceMotion]) -> None:
-    """One expression of one person over time, 0 to 1, with the correlation of each system."""
+    """One expression of one person over time, 0 to 1, with the correlation of each system if it truly moves."""
     box = [x * FINE, y * FINE, (x + WIDTH) * FINE, (y + HEIGHT) * FINE]
     draw.rectangle(box, outline=GRID, width=FINE)
     middle = (y + HEIGHT / 2) * FINE
     draw.line([(box[0], middle), (box[2], middle)], fill=GRID, width=1)
     truth = motions["truth"]
-    said = x + WIDTH - 6
-    for name in reversed(COLOURS):
-        if name in motions and name != "truth":
+    said = y + 8
+    for name in (LEARNT, PLAIN):
+        if name in motions and curve(truth, names).std() > MOVES:
             word = f"{correlation(truth, motions[name], names):.2f}"
-            said -= int(font(12).getlength(word) / FINE) + 8
-            draw.text((said * FINE, (y + 2) * FINE), word, fill=COLOURS[name], font=font(12))
+            draw.text(((x + WIDTH + 6) * FINE, said * FINE), word, fill=COLOURS[name], font=font(13))
+            said += 22
     for name in (PLAIN, LEARNT, "truth"):
         if name in motions:
             values = np.clip(curve(motions[name], names), 0, 1)
