@@ -80,8 +80,8 @@ def _tell(finding: Finding) -> None:
 def check_python() -> list[Finding]:
     """The interpreter and the processor."""
     version = platform.python_version()
-    fits = (3, 10) <= sys.version_info[:2] < (3, 13)
-    mend = "" if fits else "use Python 3.10, 3.11 or 3.12: mediapipe 0.10.21 has no wheel for this one"
+    fits = sys.version_info >= (3, 10)
+    mend = "" if fits else "use Python 3.10 or later"
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     found = f"{version} on {platform.system()} {platform.machine()}, {cores} cores"
     return [Finding("python", "ok" if fits else "broken", found, mend)]
@@ -117,20 +117,36 @@ def check_mediapipe() -> list[Finding]:
     version = metadata.version("mediapipe")
     code = (
         "import numpy; import mediapipe\n"
-        "with mediapipe.solutions.face_mesh.FaceMesh(refine_landmarks=True) as mesh:\n"
-        "    mesh.process(numpy.zeros((64, 64, 3), numpy.uint8))\n"
+        "if hasattr(mediapipe, 'solutions'):\n"
+        "    with mediapipe.solutions.face_mesh.FaceMesh(refine_landmarks=True) as mesh:\n"
+        "        mesh.process(numpy.zeros((64, 64, 3), numpy.uint8))\n"
+        "else:\n"
+        "    from mediapipe.tasks.python import vision\n"
+        "    print('no models')\n"
     )
     started = time.perf_counter()
     done = subprocess.run(
         [sys.executable, "-c", code], capture_output=True, text=True, stdin=subprocess.DEVNULL, check=False
     )
     seconds = time.perf_counter() - started
+    if done.returncode == 0 and "no models" in done.stdout:
+        return [Finding("mediapipe", "ok", f"{version}, without models: {_landmarker()}")]
     if done.returncode == 0:
         return [Finding("mediapipe", "ok", f"{version}, face detector starts in {seconds:.1f} s")]
     last = (done.stderr.strip().splitlines() or [f"ended with {done.returncode}"])[-1]
     if any(library in done.stderr for library in ("libGL.so", "libgthread", "libglib")):
         return [Finding("mediapipe", "broken", f"{version}: {last}", _GL_LINE)]
     return [Finding("mediapipe", "broken", f"{version}: {last}", "pip install --force-reinstall mediapipe==0.10.21")]
+
+
+def _landmarker() -> str:
+    """Which face landmarker would be used where mediapipe brings none."""
+    from tdmm.cli.landmarker import FILE_NAME, VARIABLE
+
+    if named := os.environ.get(VARIABLE):
+        return f"uses {named} ({VARIABLE})"
+    kept = face_models.cache_folder() / FILE_NAME
+    return f"uses {kept}" if kept.exists() else "a face landmarker (3.8 MB) is downloaded when first needed"
 
 
 def check_ffmpeg() -> list[Finding]:

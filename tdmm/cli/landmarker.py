@@ -8,6 +8,7 @@ from tdmm.cli.console import Console
 from tdmm.cli.face_models import cache_folder
 
 VARIABLE = "TDMM_LANDMARKER"
+FILE_NAME = "face_landmarker.task"
 
 
 def landmarker_file(named: str | None, console: Console) -> str | None:
@@ -18,11 +19,11 @@ def landmarker_file(named: str | None, console: Console) -> str | None:
     """
     if chosen := named or os.environ.get(VARIABLE):
         return chosen
-    from tdmm.fit.tasks_detector import FILE_NAME, download_landmarker, has_mediapipe, wheel_holds_models
+    from tdmm.fit.tasks_detector import download_landmarker, has_mediapipe, wheel_holds_models
 
     if wheel_holds_models() or not has_mediapipe():
         return None
-    folder = cache_folder()
-    if not (folder / FILE_NAME).exists():
-        console.say(f"downloading the face landmarker (3.8 MB, once, kept in {folder})")
-    return str(download_landmarker(folder))
+    place = cache_folder() / FILE_NAME
+    if not place.exists():
+        console.say(f"downloading the face landmarker (3.8 MB, once, kept in {place.parent})")
+    return str(download_landmarker(place))

@@ -33,7 +33,6 @@ from tdmm.fit.quiet import without_chatter
 
 URL = "https://storage.googleapis.com/mediapipe-models/face_landmarker/face_landmarker/float16/1/face_landmarker.task"
 SHA256 = "64184e229b263107bc2b804c6625db1341ff2bb731874b0bcc2fe6544e0bc9ff"
-FILE_NAME = "face_landmarker.task"
 _PARTS = ("face_detector.tflite", "face_landmarks_detector.tflite")
 _MODEL_IN_WHEEL = "modules/face_landmark/face_landmark_with_attention.tflite"
 # With one face alone the API smooths its landmarks over time, which makes them lag behind a blink; so it is asked for
@@ -155,22 +154,21 @@ def wheel_holds_models() -> bool:
     return any((Path(place) / _MODEL_IN_WHEEL).exists() for place in places or ())
 
 
-def download_landmarker(folder: Path) -> Path:
-    """Google's face landmarker in `folder`, downloaded (3.8 MB) if it is not there yet. Returns its path.
+def download_landmarker(place: Path) -> Path:
+    """Google's face landmarker at that path, downloaded (3.8 MB) if it is not there yet. Returns the path.
 
     Only the very file that this version of tdmm knows is kept. Raises `MissingPartError`, with what to do instead.
     """
-    place = folder / FILE_NAME
     try:
         if place.exists() and hashlib.sha256(place.read_bytes()).hexdigest() == SHA256:
             return place
-        folder.mkdir(parents=True, exist_ok=True)
+        place.parent.mkdir(parents=True, exist_ok=True)
         with urllib.request.urlopen(URL, timeout=60) as answer:
             data = answer.read()
         found = hashlib.sha256(data).hexdigest()
         if found != SHA256:
             raise OSError(f"what came has the checksum {found[:12]} instead of {SHA256[:12]}")
-        beside = place.with_name(f".{os.getpid()}-{FILE_NAME}")
+        beside = place.with_name(f".{os.getpid()}-{place.name}")
         try:
             beside.write_bytes(data)
             os.replace(beside, place)

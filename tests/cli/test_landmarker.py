@@ -13,7 +13,7 @@ def new_mediapipe(monkeypatch, tmp_path):
     downloads = []
     monkeypatch.setattr(tasks_detector, "wheel_holds_models", lambda: False)
     monkeypatch.setattr(tasks_detector, "has_mediapipe", lambda: True)
-    monkeypatch.setattr(tasks_detector, "download_landmarker", lambda folder: downloads.append(folder) or folder / "it")
+    monkeypatch.setattr(tasks_detector, "download_landmarker", lambda place: downloads.append(place) or place)
     monkeypatch.setenv("TDMM_CACHE", str(tmp_path))
     monkeypatch.delenv("TDMM_LANDMARKER", raising=False)
     return downloads
@@ -32,8 +32,9 @@ def test_none_is_needed_where_mediapipe_has_models(monkeypatch):
 
 
 def test_where_it_has_none_one_is_downloaded_into_the_cache(new_mediapipe, tmp_path, capsys):
-    assert landmarker_file(None, Console()) == str(tmp_path / "it")
-    assert new_mediapipe == [tmp_path]
+    place = tmp_path / "face_landmarker.task"
+    assert landmarker_file(None, Console()) == str(place)
+    assert new_mediapipe == [place]
     assert "3.8 MB" in capsys.readouterr().err
 
 
@@ -41,3 +42,20 @@ def test_without_mediapipe_nothing_is_downloaded(monkeypatch, new_mediapipe):
     monkeypatch.setattr(tasks_detector, "has_mediapipe", lambda: False)
     assert landmarker_file(None, Console()) is None
     assert new_mediapipe == []
+
+
+def test_doctor_tells_which_one_is_used(monkeypatch, new_mediapipe, tmp_path):
+    """As with a mediapipe whose wheel holds no models."""
+    import subprocess
+
+    from tdmm.cli import doctor
+
+    answer = lambda command, **_: subprocess.CompletedProcess(command, 0, "no models\n", "")  # noqa: E731
+    monkeypatch.setattr(doctor.subprocess, "run", answer)
+    found = lambda: doctor.check_mediapipe()[0]  # noqa: E731
+    assert found().state == "ok"
+    assert "downloaded when first needed" in found().found
+    (tmp_path / "face_landmarker.task").write_bytes(b"")
+    assert str(tmp_path / "face_landmarker.task") in found().found
+    monkeypatch.setenv("TDMM_LANDMARKER", "mine.task")
+    assert "uses mine.task" in found().found

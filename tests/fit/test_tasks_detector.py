@@ -210,12 +210,12 @@ def answer_with(monkeypatch, data):
 def test_a_landmarker_is_downloaded_once(tmp_path, monkeypatch):
     asked = answer_with(monkeypatch, b"models")
     monkeypatch.setattr(tasks_detector, "SHA256", hashlib.sha256(b"models").hexdigest())
-    path = download_landmarker(tmp_path / "cache")
+    path = download_landmarker(tmp_path / "cache" / "face.task")
     assert path.read_bytes() == b"models"
-    assert download_landmarker(tmp_path / "cache") == path
+    assert download_landmarker(tmp_path / "cache" / "face.task") == path
     assert asked == [tasks_detector.URL]
     path.write_bytes(b"mod")  # cut off: made again
-    assert download_landmarker(tmp_path / "cache").read_bytes() == b"models"
+    assert download_landmarker(tmp_path / "cache" / "face.task").read_bytes() == b"models"
     assert [item.name for item in path.parent.iterdir()] == [path.name]
 
 
@@ -230,7 +230,7 @@ def test_a_landmarker_is_downloaded_once(tmp_path, monkeypatch):
 def test_a_download_that_fails_says_what_to_do(tmp_path, monkeypatch, data, message):
     answer_with(monkeypatch, data)
     with pytest.raises(MissingPartError, match=message) as caught:
-        download_landmarker(tmp_path)
+        download_landmarker(tmp_path / "face.task")
     assert "--landmarker" in str(caught.value)
     assert list(tmp_path.iterdir()) == []
 
