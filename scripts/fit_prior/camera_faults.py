@@ -36,7 +36,7 @@ def draw_faults(random: np.random.Generator, count: int) -> dict[str, np.ndarray
     maybe = lambda chance: random.uniform(size=count) < chance  # noqa: E731
     values = {
         "balance": np.exp(np.where(maybe(0.6)[:, None], 0.07 * random.standard_normal((count, 3)), 0.0)),
-        "contrast": np.where(maybe(0.5), np.exp(0.16 * random.standard_normal(count)), 1.0),
+        "contrast": np.where(maybe(0.5), np.exp(0.06 + 0.2 * random.standard_normal(count)), 1.0),
         "black": np.where(maybe(0.3), uniform(-0.04, 0.09), 0.0),
         "gamma": np.where(maybe(0.4), np.exp(0.18 * random.standard_normal(count)), 1.0),
         "saturation": np.where(

@@ -31,7 +31,7 @@ def draw_lights(random: np.random.Generator, count: int, skin: np.ndarray) -> di
     key_from = direction(
         np.where(random.uniform(size=count) < 0.8, uniform(-1.3, 1.3), uniform(-2.2, 2.2)), uniform(-0.25, 1.1)
     )
-    share = random.beta(1.6, 1.6, count)
+    share = random.beta(1.6, 1.25, count)
     soft_from = random.standard_normal((count, SOFT_LIGHTS, 3))
     soft_from /= np.linalg.norm(soft_from, axis=2, keepdims=True)
     soft = random.dirichlet((0.8,) * SOFT_LIGHTS, count)[..., None] * np.exp(

@@ -72,7 +72,7 @@ def draw_looks(random: np.random.Generator, count: int) -> dict[str, np.ndarray]
     look["mottle"], look["pores"] = 0.01 + 0.10 * random.beta(1, 2, count), 0.05 * random.beta(1, 1.8, count)
     look["flush"] = uniform(0, 0.9) * (random.uniform(size=count) < 0.7)
     look["flush_cheeks"], look["flush_nose"] = uniform(0.2, 1), uniform(0, 1)
-    look["eye_shade"] = uniform(0, 0.7)
+    look["eye_shade"] = uniform(0, 1.1)
     look["freckles"] = has("freckles") * uniform(0.3, 1.0)
     look["moles"] = has("moles") * 1.0
     look["bump"] = random.beta(1, 2, count)
@@ -199,7 +199,7 @@ def _materials(random: np.random.Generator, count: int, look: dict[str, np.ndarr
     table[:, SKIN, BUMP] = uniform(0.0, 1.0)
     table[:, LIPS] = table[:, SKIN]
     table[:, EYE, COAT], table[:, EYE, COAT_POWER] = uniform(0.1, 1.4), np.exp2(uniform(5, 7.5))
-    table[:, EYE, OCCLUSION] = uniform(0.6, 1.5)
+    table[:, EYE, OCCLUSION] = uniform(0.7, 1.9)
     table[:, TEETH, COAT], table[:, TEETH, COAT_POWER] = uniform(0.0, 0.4), np.exp2(uniform(4, 6))
     table[:, TEETH, OCCLUSION] = uniform(0.7, 1.4)
     table[:, MOUTH, COAT], table[:, MOUTH, COAT_POWER] = uniform(0.0, 0.25), np.exp2(uniform(4, 6))
