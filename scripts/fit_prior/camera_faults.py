@@ -109,9 +109,11 @@ def _blurred(pictures: torch.Tensor, sigma: torch.Tensor) -> torch.Tensor:
     some = pictures[touched]
     for axis in (2, 3):
         pad = (reach, reach, 0, 0) if axis == 3 else (0, 0, reach, reach)
-        wide = F.pad(some, pad, mode="replicate")
         length = some.shape[axis]
-        some = sum(weight[:, k, None, None, None] * wide.narrow(axis, k, length) for k in range(2 * reach + 1))
+        wide = F.pad(some, pad, mode="replicate")
+        some = weight[:, 0, None, None, None] * wide.narrow(axis, 0, length)
+        for k in range(1, 2 * reach + 1):
+            some = some + weight[:, k, None, None, None] * wide.narrow(axis, k, length)
     out = pictures.clone()
     out[touched] = some
     return out

@@ -192,7 +192,7 @@ class Studio:
                 time[hidden],
                 targets[hidden],
                 scale[hidden],
-                cast_grain(cast, size),
+                _grain(cast, size),
             )
         visible = self.gauge.visible(points[:, : self.n_skin], xy, depth, seen.depth, cover)
         small = F.interpolate(picture.permute(0, 3, 1, 2), (self.side,) * 2, mode="area").permute(0, 2, 3, 1)
@@ -371,7 +371,7 @@ class Studio:
         return torch.lerp(picture, (look["hair"][of][:, None, None] * light).expand_as(picture), alpha)
 
 
-def cast_grain(cast: _Cast, size: int) -> torch.Tensor:
+def _grain(cast: _Cast, size: int) -> torch.Tensor:
     """Noise (L, size, size) for the surface of an occluder."""
     return F.interpolate(cast.fabric[:, None], (size, size), mode="bilinear", align_corners=False)[:, 0]
 
