@@ -56,8 +56,16 @@ def solve_guided(
     options: SolverOptions,
     progress: Progress | None = None,
     spread: float | None = None,
+    middle: torch.Tensor | None = None,
 ) -> Solution:
-    """Fit all frames: see `tdmm.fit.solve.solve`. prediction: of these T frames, in the model's controls."""
+    """Fit all frames: see `tdmm.fit.solve.solve`. prediction: of these T frames, in the model's controls.
+
+    middle: (T, 2) picture units, the mean of all landmarks that the network saw, which its rotation is relative to;
+    None: of `xy`, where the model has a place for every landmark.
+    """
+    options = replace(
+        options, shared_iterations=options.guided_shared_iterations, offset_rounds=options.guided_offset_rounds
+    )
     total = sum(rounds(options)) + 1
     report = (lambda done: progress(done, total)) if progress is not None else (lambda done: None)
     guide = guide_of(
@@ -68,6 +76,8 @@ def solve_guided(
         turn_widening=options.turn_widening,
         sparsity=options.sparsity,
     )
+    if middle is not None:
+        guide = replace(guide, middle=middle)
     seen_parts = torch.as_tensor(prediction.visible, dtype=torch.float32)
     visible = visible * hidden_weights(seen_parts, model, scheme)
     identity = Solver(model, replace(options, independence=options.guided_identity_independence))

@@ -21,6 +21,7 @@ from tdmm.fit.carry_over import carry_over
 from tdmm.fit.confidence import expression_confidence, frame_confidence
 from tdmm.fit.correspondence import with_scheme
 from tdmm.fit.detect import Detector, DetectorOptions, open_detector
+from tdmm.fit.focal import told_focal
 from tdmm.fit.guided import solve_guided
 from tdmm.fit.landmark_model import LandmarkModel, landmark_model_of
 from tdmm.fit.measure import jitter, reprojection
@@ -34,7 +35,7 @@ from tdmm.motion import FaceMotion
 
 @dataclass(frozen=True)
 class FitOptions:
-    """focal: focal length in pixels of the video's own picture; None estimates one for the clip.
+    """focal: focal length in pixels of the video's own picture; None: as the picture's file tells, or else estimated.
 
     prior: whether the trained network reads the pictures too (where it is installed), or landmarks alone are fitted.
     device: where that network runs, `cpu` or `cuda`.
@@ -87,6 +88,7 @@ def fit_video(
     finally:
         if opened:
             detector.close()
+    options = _with_told_focal(options, path, observations)
     motion = fit_landmarks(observations, face_model, options=options, progress=progress)
     _complete_report(motion, observations, detector, begun)
     return motion
@@ -119,12 +121,19 @@ def fit_people(
             detector.close()
     dropped = [{"from_second": round(first, 3), "frames": frames} for first, frames in faces.dropped]
     motions = []
+    options = _with_told_focal(options, path, faces.people[0])
     for number, observations in enumerate(faces.people, start=1):
         motion = fit_landmarks(observations, face_model, options=options, progress=progress)
         _complete_report(motion, observations, detector, begun)
         motion.meta["fit"]["faces"] = {"number": number, "of": len(faces.people), "dropped": dropped}
         motions.append(motion)
     return motions
+
+
+def _with_told_focal(options: FitOptions, source: Any, observations: Observations) -> FitOptions:
+    """With the focal length that the picture's file tells, if there is one and no other was given."""
+    told = told_focal(source, observations.image_size) if options.focal is None else None
+    return options if told is None else replace(options, focal=told)
 
 
 def _reader(options: FitOptions, detector: Detector) -> OpenReader | None:
@@ -187,7 +196,10 @@ def fit_landmarks(
             solution = solve(points, visible, seconds, reduced, solver, report_step, spread)
         else:
             scheme = scheme_of(observations.scheme)
-            solution = solve_guided(points, visible, seconds, reduced, scheme, prediction, solver, report_step, spread)
+            middle = torch.as_tensor((observations.points[seen].mean(1) - principal) / longest, dtype=torch.float32)
+            solution = solve_guided(
+                points, visible, seconds, reduced, scheme, prediction, solver, report_step, spread, middle
+            )
         motion = _motion(solution, observations, reduced, longest, prediction)
     miss = reprojection(motion, face_model, observations.seen_points(), seen)
     motion.meta["fit"] = {
