@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import io
-import json
 import os
-import shutil
 
 import numpy as np
 import pytest
@@ -50,28 +48,6 @@ def test_a_picture_is_a_motion_of_one_frame(tdmm, tmp_path):
     assert len(read_motion(tmp_path / "motions" / "face.npz")) == 1
 
 
-def test_many_videos_go_on_after_a_failure_and_again_do_only_what_is_missing(tdmm, face_clip, faceless_clip, tmp_path):
-    clips = tmp_path / "clips"
-    clips.mkdir()
-    shutil.copy(face_clip, clips / "one.mp4")
-    shutil.copy(faceless_clip, clips / "three.mp4")
-    (clips / "two.mp4").write_text("not a video")
-    first = tdmm("fit", f"{clips}/*.mp4", "-o", tmp_path / "motions", "--json")
-    assert first.code == 1
-    assert sorted(os.listdir(tmp_path / "motions")) == ["one.npz"]
-    reports = [json.loads(line) for line in first.text.splitlines()]
-    assert [bool(report.get("error")) for report in reports] == [False, True, True]
-    last = first.stderr.splitlines()[-1]
-    assert "2 of 3 videos failed" in last
-    assert "two.mp4" in last
-    assert "three.mp4" in last
-    before = (tmp_path / "motions" / "one.npz").stat().st_mtime_ns
-    second = tdmm("fit", f"{clips}/*.mp4", "-o", tmp_path / "motions")
-    assert second.code == 1
-    assert "1 of 3 motions are already there" in second.stderr
-    assert (tmp_path / "motions" / "one.npz").stat().st_mtime_ns == before
-
-
 def test_nothing_is_replaced_without_force(tdmm, face_clip, tmp_path):
     (tmp_path / "motion.npz").write_bytes(b"mine")
     outcome = tdmm("fit", face_clip, "-o", tmp_path / "motion.npz")
@@ -91,6 +67,19 @@ def test_nothing_is_replaced_without_force(tdmm, face_clip, tmp_path):
         (["a.mp4", "-o", "out.mp4"], ".npz"),
         (["-", "-", "-o", "out/"], "only once"),
         (["a.mp4", "--json"], "standard output"),
+        (["a.mp4", "--faces", "all"], "standard output"),
+        (["a.mp4", "--split", "1"], "standard output"),
+        (["a.mp4", "--engine", "ray"], "standard output"),
+        (["-", "-o", "out.npz", "--engine", "ray"], "standard input"),
+        (["-", "a.mp4", "-o", "out/", "--ray-address", "x:1"], "--engine ray"),
+        (["a.mp4", "-o", "out.npz", "--faces", "0"], "--faces 0"),
+        (["a.mp4", "-o", "out.npz", "--faces", "many"], "--faces many"),
+        (["a.mp4", "-o", "out.npz", "--focal", "-3"], "--focal -3"),
+        (["a.mp4", "-o", "out.npz", "--split", "0"], "--split 0"),
+        (["a.mp4", "-o", "out.npz", "--workers", "0"], "--workers 0"),
+        (["a.mp4", "-o", "out.npz", "--workers", "some"], "--workers some"),
+        (["a.mp4", "-o", "out.npz", "--landmarks", "p.npz"], "leave VIDEO out"),
+        (["-o", "out.npz", "--landmarks", "p.npz", "--faces", "2"], "leave --faces out"),
         (["-", "-o", "out.npz", "--preview", "p.mp4"], "standard input"),
         (["a.mp4", "-o", "out.npz", "--preview", "-"], "--preview"),
         ([], "VIDEO"),
