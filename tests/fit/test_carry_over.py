@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 from flame_like_head import TURN, flame_like
-from made_up_faces import MadeUpFace
+from made_up_faces import MadeUpFace, random_motion
 from roma import rotmat_to_rotvec, rotvec_to_rotmat
 
 from tdmm.errors import FaceModelError
@@ -17,7 +17,9 @@ from tdmm.fit.carry_over import carry_over, carry_over_to, expected_map, find_ma
 from tdmm.fit.controls import controls_of
 from tdmm.fit.correspondence import with_scheme
 from tdmm.fit.landmark_model import landmark_model_of
-from tdmm.fit.prior import Prediction
+from tdmm.fit.prior import Prediction, line_of_sight
+from tdmm.fit.recovery import exact_landmarks
+from tdmm.fit.video import FitOptions, fit_landmarks
 
 ICT_SAMPLE = Path(__file__).parents[2].parent / "shared" / "ict-facekit-sample"
 
@@ -207,6 +209,66 @@ def test_the_excerpt_of_ict_facekit_opens_its_jaw_blinks_and_smiles(tmp_path):
     for name in ("eyeBlinkLeft", "jawOpen", "mouthSmileLeft", "mouthSmileRight"):
         assert 0.75 < entry(name) < 1.15, name
         assert agreement[name] > 0.8, name
+
+
+# -- in a fit --------------------------------------------------------------------------------------------
+
+
+def read_as(truth, seen, head, sigma: float, turn: float) -> Prediction:
+    """What a network would say of a true motion of the built-in head, with so much noise."""
+    random = np.random.default_rng(0)
+    controls = controls_of(head)
+    values = np.linalg.lstsq(controls.to_expression.T.astype(float), truth.expression.T.astype(float), rcond=None)[0].T
+    side = max(truth.image_size)
+    middle = torch.as_tensor((seen.points.mean(1) - side / 2) / side)
+    sight = line_of_sight(middle, float(truth.camera[0, 0]) / side)
+    rotation = rotmat_to_rotvec(sight.mT @ rotvec_to_rotmat(torch.as_tensor(truth.rotation))).numpy()
+    return Prediction(
+        controls.names,
+        (values + sigma * random.standard_normal(values.shape)).astype(np.float32),
+        np.full(values.shape, sigma, np.float32),
+        (rotation + turn * random.standard_normal(rotation.shape)).astype(np.float32),
+        np.full(rotation.shape, turn, np.float32),
+        np.ones((len(truth), 4), np.float32),
+    )
+
+
+def test_a_fit_of_another_model_uses_the_prediction(head):
+    """From few and noisy landmarks of the lower face, the lips' gap and the head's rotation are as predicted."""
+    model = flame_like(head)
+    whole = model.landmark_embedding
+    with torch.inference_mode():
+        rest = head.landmarks(head.vertices(torch.zeros(0), torch.zeros(1, 52)))[0].numpy()
+    known = (rest[:, 1] < rest[1, 1] + 0.02) & (np.arange(478) < 468)
+    known[[33, 263, 133, 362]] = True
+    model.landmark_embedding = replace(whole, face=np.where(known, whole.face, -1))
+    truth = random_motion(head, n_frames=30, seed=9, n_shape=20)
+    seen = replace(exact_landmarks(truth, head, noise=0.04), spread=None)
+    told = replace(seen, prediction=read_as(truth, seen, head, sigma=0.05, turn=0.005))
+
+    def lips(motion) -> np.ndarray:
+        """(T,) gap between the lips over the width of the mouth."""
+        of = model if motion.face_model == model.name else head
+        tensor = lambda name: torch.from_numpy(getattr(motion, name))  # noqa: E731
+        with torch.inference_mode():
+            vertices = of.vertices(
+                tensor("shape"), tensor("expression"), jaw_pose=tensor("jaw_pose"), eyes_pose=tensor("eyes_pose")
+            )
+            points = of.landmarks(vertices).numpy()
+        return np.linalg.norm(points[:, 13] - points[:, 14], axis=1) / np.linalg.norm(points[:, 61] - points[:, 291])
+
+    options = FitOptions(focal=truth.camera[0, 0])
+    blind, guided = (fit_landmarks(each, model, options=options) for each in (seen, told))
+    assert guided.meta["fit"]["prior"] is True
+    told_by, unaided = (np.corrcoef(lips(truth), lips(each))[0, 1] for each in (guided, blind))
+    assert told_by > 0.9
+    assert told_by > unaided + 0.05
+    assert guided.jaw_pose[:, 0].std() > 0.01
+    turn = torch.as_tensor(carry_over_to(model).turn)
+    turned = rotvec_to_rotmat(torch.as_tensor(guided.rotation).double()) @ turn
+    miss = rotmat_to_rotvec(rotvec_to_rotmat(torch.as_tensor(truth.rotation).double()).mT @ turned).rad2deg()
+    assert miss.mean(0).norm() < 0.5
+    assert miss.norm(dim=1).mean() < 1.0
 
 
 # -- kept, and refused -----------------------------------------------------------------------------------
