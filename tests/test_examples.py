@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import glob
 import io
+import json
 import os
 import re
 import shlex
@@ -85,6 +86,14 @@ def test_example_many(clip, tmp_path):
     run(ROOT / "examples" / "many.sh", clips, tmp_path / "out", folder=tmp_path)
     assert sorted(os.listdir(tmp_path / "out" / "motions")) == ["one.npz", "two.npz"]
     assert frame_count(tmp_path / "out" / "grid.mp4") == 3
+
+
+def test_example_corpus(clip, tmp_path):
+    told = run(ROOT / "examples" / "corpus.sh", clip.parent, tmp_path / "corpus", folder=tmp_path)
+    (line,) = map(json.loads, told.splitlines())
+    assert line == {"id": "clip", "video": "videos/clip.mp4", "motion": "motions/clip.npz"}
+    assert len(read_motion(tmp_path / "corpus" / "motions" / "clip.npz")) == 3
+    assert run(ROOT / "examples" / "corpus.sh", clip.parent, tmp_path / "corpus", folder=tmp_path) == told
 
 
 def test_example_styles(tmp_path):

@@ -16,8 +16,12 @@ from tdmm.cli.options import DebugOption, FaceModelOption, JsonOption, QuietOpti
 from tdmm.errors import MotionError, TdmmError
 
 if TYPE_CHECKING:
+    import numpy as np
+
     from tdmm.motion import FaceMotion
 
+# Left out of the table where they do not apply.
+_RARE = ("expression_confidence", "face", "part")
 _ZIP = b"PK\x03\x04"
 
 
@@ -117,6 +121,9 @@ def _motion_facts(name: str, source: Any, face_model: str) -> dict[str, Any]:
     motion = read_motion(source)
     degrees = np.degrees(np.abs(motion.rotation)).max(axis=0)
     strongest = np.argsort(-motion.expression.max(axis=0))[:5]
+    known = motion.expression_confidence
+    report = motion.meta.get("fit")
+    fitted: dict[str, Any] = report if isinstance(report, dict) else {}
     return {
         "file": name,
         "kind": "motion",
@@ -133,6 +140,9 @@ def _motion_facts(name: str, source: Any, face_model: str) -> dict[str, Any]:
             for i in strongest
             if motion.expression[:, i].max() > 0
         },
+        "expression_confidence": None if known is None else _confidences(motion, known),
+        "face": _number_of(fitted.get("faces")),
+        "part": _number_of(fitted.get("part")),
         "identity_components": len(motion.shape),
         "largest_rotation_degrees": [round(float(value), 1) for value in degrees],
         "image_size": list(motion.image_size),
@@ -140,6 +150,19 @@ def _motion_facts(name: str, source: Any, face_model: str) -> dict[str, Any]:
         "text": motion.text,
         "meta": motion.meta,
     }
+
+
+def _confidences(motion: FaceMotion, known: np.ndarray) -> dict[str, float]:
+    """How well expressions were seen, on average over valid frames: all, and the five that were seen worst."""
+    seen = known[motion.valid] if motion.valid.any() else known
+    mean = seen.mean(axis=0)
+    worst = {motion.expression_names[i]: round(float(mean[i]), 3) for i in mean.argsort()[:5]}
+    return {"mean": round(float(mean.mean()), 3), **worst}
+
+
+def _number_of(counted: Any) -> str | None:
+    """`2 of 3`, of several faces of a video or parts of a motion."""
+    return f"{counted['number']} of {counted['of']}" if isinstance(counted, dict) else None
 
 
 def _matches(motion: FaceMotion, face_model: str) -> bool:
@@ -184,7 +207,8 @@ def _face_model_facts(name: str) -> dict[str, Any]:
 
 def _table(facts: dict[str, Any]) -> str:
     """Two columns that `grep` and eyes can read."""
-    rows = [(name.replace("_", " "), _text(value)) for name, value in facts.items() if name != "meta"]
+    told = {name: value for name, value in facts.items() if name != "meta" and (name not in _RARE or value is not None)}
+    rows = [(name.replace("_", " "), _text(value)) for name, value in told.items()]
     rows += [(f"meta.{name}", _text(value)) for name, value in facts.get("meta", {}).items()]
     width = max(len(name) for name, _ in rows)
     return "".join(f"{name:<{width}}  {value}".rstrip() + "\n" for name, value in rows)

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import numpy as np
 from PIL import Image
+
+from tdmm.io.motion_file import write_motion
 
 
 def test_a_motion(tdmm, motion_file):
@@ -17,6 +20,27 @@ def test_a_motion(tdmm, motion_file):
     table = tdmm("info", motion_file).text
     assert "frames" in table
     assert "tdmm-head-1" in table
+
+
+def test_what_was_seen_and_whose_motion_it_is(tdmm, tmp_path, motion, motion_file):
+    facts = tdmm("info", motion_file, "--json").json
+    assert facts["expression_confidence"] is facts["face"] is facts["part"] is None
+    assert "\npart " not in tdmm("info", motion_file).text
+    known = np.full(motion.expression.shape, 0.75, np.float32)
+    known[:, motion.expression_names.index("tongueOut")] = 0.25
+    known[0] = 0  # not valid, not counted
+    report = {"faces": {"number": 2, "of": 3, "dropped": []}, "part": {"number": 1, "of": 2, "from_second": 0.0}}
+    valid = np.arange(6) > 0
+    told = replace(motion, expression_confidence=known, valid=valid, meta={"fit": report})
+    write_motion(told, tmp_path / "told.npz")
+    facts = tdmm("info", tmp_path / "told.npz", "--json").json
+    assert (facts["face"], facts["part"]) == ("2 of 3", "1 of 2")
+    assert facts["expression_confidence"]["tongueOut"] == 0.25
+    assert facts["expression_confidence"]["mean"] == 0.74
+    table = tdmm("info", tmp_path / "told.npz").text
+    assert "tongueOut 0.25" in table
+    assert "2 of 3" in table
+    assert "\npart " in table
 
 
 def test_a_motion_on_a_pipe(tdmm, motion_file):
