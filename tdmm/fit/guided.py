@@ -33,8 +33,10 @@ from tdmm.fit.solve import (
     rounds,
 )
 
+# In sigmas, where the loss flattens for points whose noise is known.
+KNOWN_OUTLIER = 1e3
 # A change that a blink makes is believed this closely, in parts of a full blink.
-BLINK_SIGMA = 0.05
+BLINK_SIGMA = 0.07
 # Frames on either side of a window that are solved with it and not kept: the pull of a frame fades sooner.
 MARGIN = 24
 # Frames before and after a blink in which the lids may move as they like.
@@ -86,19 +88,20 @@ def solve_guided(
     pose = started(xy, visible, controls, guide, model, identity.sigma, focal)
     seen = Seen(xy, visible, pose.log_scale.exp(), guide)
     if spread is not None:
-        # As in `solve`: independent noise of a known size, and no detector.
+        # As in `solve`: independent noise of a known size, no detector, and nothing strays far.
         metres = spread / float(seen.scale.mean())
         model = replace(model, sigma=torch.full_like(model.sigma, metres))
-        exact = dict(noise=0.0, offset_rounds=0, gaze_sigma=metres, guided_identity_independence=1.0)
-        options = replace(options, **exact, guided_independence=1.0)
+        options = replace(options, noise=0.0, offset_rounds=0, gaze_sigma=metres, outlier=KNOWN_OUTLIER)
+        options = replace(options, guided_independence=1.0)
         identity = Solver(model, replace(options, independence=1.0))
     keys = telling_frames(pose, xy, guide, seen_parts, options.key_frames)
     shared, _, _ = identity.fit_shared(seen[keys], pose[keys], controls[keys], report)
-    lids = measure_lids(
-        xy, pose, shared.log_focal, model, shared.shape, scheme, guide.mean.numpy() if len(prediction.names) else None
-    )
-    if lids is not None:
-        seen.guide = with_lids(guide, lids, model, seen_parts, options.lid_sigma)
+    # Shut eyes look to a detector as `eyes` knows; points that are the model's own tell of lids by themselves.
+    if spread is None:
+        told = guide.mean.numpy() if len(prediction.names) else None
+        lids = measure_lids(xy, pose, shared.log_focal, model, shared.shape, scheme, told)
+        if lids is not None:
+            seen.guide = with_lids(guide, lids, model, seen_parts, options.lid_sigma)
     frames = FrameSolver(model, scheme, replace(options, independence=options.guided_independence))
     solution = frames.fit(seen, seconds, pose, controls, shared)
     report(total)

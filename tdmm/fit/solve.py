@@ -48,7 +48,7 @@ class SolverOptions:
     lid_sigma: of the gap between the lids, in parts of the open eye's. gaze_sigma: metres, of the iris's place between
         the corners of the eye. guided_smoothness: weight of the changes; still_turn, still_place: by how much the head
         usually turns (radians) and moves (parts of its distance) in 1/25 s.
-    guided_iterations: steps of all frames.
+    guided_shared_iterations, guided_offset_rounds, guided_iterations: steps; fewer, since they begin near the truth.
     """
 
     n_shape: int = 100
@@ -71,11 +71,13 @@ class SolverOptions:
     guided_identity_independence: float = 0.3
     widening: float = 1.0
     turn_widening: float = 1.0
-    lid_sigma: float = 0.05
+    lid_sigma: float = 0.07
     gaze_sigma: float = 6e-4
-    guided_smoothness: float = 1.0
+    guided_smoothness: float = 3.0
     still_turn: float = 0.01
     still_place: float = 0.003
+    guided_shared_iterations: int = 5
+    guided_offset_rounds: int = 1
     guided_iterations: int = 6
 
 
