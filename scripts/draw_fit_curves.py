@@ -121,8 +121,8 @@ def picture(columns: list[tuple[list[np.ndarray], dict[str, FaceMotion]]]) -> np
             small = Image.fromarray(image).resize((still * FINE, still * FINE), Image.Resampling.LANCZOS)
             sheet.paste(small, (at[0] * FINE, at[1] * FINE))
     x, y = LABEL, size[1] - legend + 4
-    for name, colour in COLOURS.items():
-        draw.line([(x * FINE, (y + 9) * FINE), ((x + 26) * FINE, (y + 9) * FINE)], fill=colour, width=3 * FINE)
+    for name in columns[0][1]:
+        draw.line([(x * FINE, (y + 9) * FINE), ((x + 26) * FINE, (y + 9) * FINE)], fill=COLOURS[name], width=3 * FINE)
         draw.text(((x + 34) * FINE, y * FINE), name, fill=INK, font=font(13))
         x += 60 + int(font(13).getlength(name) / FINE)
     return np.asarray(sheet.resize(size, Image.Resampling.LANCZOS))
