@@ -328,3 +328,66 @@ def test_a_file_that_the_real_chumpy_wrote_in_python_2():
     expected = ramp(3, 3) + 0.5 * ramp(3, 3, 302)[:, :, 0] + 2 * ramp(3, 3, 302)[:, :, 300]
     shown = model.vertices(torch.tensor([0.5]), torch.tensor([[2.0]]))[0]
     np.testing.assert_allclose(shown, expected, atol=1e-6)
+
+
+# -- the 68 points of iBUG --------------------------------------------------------------------------------
+
+
+def ibug_file(path, **others):
+    """As FLAME's `landmark_embedding.npy`: a pickled dict of arrays, and of torch's tensors, which are not read."""
+    random = np.random.default_rng(0)
+    content = {
+        "full_lmk_faces_idx": random.integers(0, 80, (1, 68)),
+        "full_lmk_bary_coords": random.dirichlet((1, 1, 1), (1, 68)),
+        "static_lmk_faces_idx": list(range(51)),
+        "dynamic_lmk_faces_idx": torch.zeros(79, 17, dtype=torch.int64),
+        **others,
+    }
+    np.save(path, np.array({key: value for key, value in content.items() if value is not None}), allow_pickle=True)
+    return content
+
+
+def flame_with(tmp_path, flame_path):
+    (tmp_path / "flame.pkl").write_bytes(flame_path.read_bytes())
+    return tmp_path / "flame.pkl", tmp_path / "landmark_embedding.npy"
+
+
+def test_the_68_points_beside_the_model_are_read(tmp_path, flame_path):
+    model_path, points_path = flame_with(tmp_path, flame_path)
+    assert load_flame(model_path).ibug68_embedding is None
+    content = ibug_file(points_path)
+    model = load_flame(model_path)
+    embedding = model.ibug68_embedding
+    assert embedding.scheme == "ibug68"
+    np.testing.assert_array_equal(embedding.face, content["full_lmk_faces_idx"][0])
+    np.testing.assert_allclose(embedding.barycentric, content["full_lmk_bary_coords"][0], atol=1e-6)
+    assert (embedding.sigma[:17] > embedding.sigma[17:].max()).all()  # the jaw's slide with the silhouette
+    assert model.landmark_embedding is None  # mediapipe's are others
+
+    from tdmm.fit.correspondence import with_scheme
+
+    vertices = model.vertices(torch.zeros(0), torch.zeros(1, 100))
+    points = with_scheme(model, "ibug68").landmarks(vertices)
+    corners = vertices[0, torch.as_tensor(model.faces).long()[torch.as_tensor(embedding.face)]]
+    expected = (corners * torch.as_tensor(embedding.barycentric)[..., None]).sum(1)
+    torch.testing.assert_close(points[0], expected)
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda path: ibug_file(path, full_lmk_bary_coords=None), "expected the key full_lmk_bary_coords"),
+        (lambda path: ibug_file(path, full_lmk_faces_idx=np.full((1, 68), 80)), "expected 68 triangles below 80"),
+        (lambda path: ibug_file(path, full_lmk_faces_idx=np.zeros((1, 51), int)), r"found \(1, 51\)"),
+        (lambda path: np.save(path, np.zeros(3)), "expected a dict of arrays, found values of float64"),
+        (lambda path: path.write_bytes(b"hello"), r"expected an \.npy file"),
+        (lambda path: path.write_bytes(b""), "is empty"),
+    ],
+)
+def test_a_file_of_68_points_that_is_none_is_refused_in_one_line(tmp_path, flame_path, make, message):
+    model_path, points_path = flame_with(tmp_path, flame_path)
+    make(points_path)
+    with pytest.raises(FaceModelError, match=message) as caught:
+        load_flame(model_path)
+    assert "landmark_embedding.npy" in str(caught.value)
+    assert "\n" not in str(caught.value)
