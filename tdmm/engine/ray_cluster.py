@@ -69,7 +69,6 @@ def _connect(ray: Any, address: str | None) -> None:
             address=address,
             include_dashboard=False if address is None else None,
             log_to_driver=False,
-            configure_logging=False,
             logging_level=logging.ERROR,
         )
     except (OSError, ValueError, RuntimeError) as error:

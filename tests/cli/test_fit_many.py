@@ -409,3 +409,21 @@ def test_a_ray_cluster_that_is_not_there(tdmm, tmp_path, face_clip):
     outcome = tdmm("fit", face_clip, "-o", tmp_path / "out.npz", "--engine", "ray", "--ray-address", "127.0.0.1:1")
     assert outcome.code == 1
     assert "127.0.0.1:1" in outcome.error_line
+
+
+def test_a_ray_cluster_on_this_machine(clips, tmp_path):
+    """Relative paths, which are the same for the workers; Ray says nothing on standard output."""
+    pytest.importorskip("ray", reason="needs the extra ray: pip install 'tdmm[ray]'")
+    command = [sys.executable, "-m", "tdmm", "fit", "clips", "-o", "out", "--engine", "ray", "--workers", "2", "--json"]
+    environment = {name: value for name, value in os.environ.items() if name != "RAY_ADDRESS"}
+    done = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path, env=environment, check=False)
+    assert done.returncode == 1, done.stderr
+    assert tree(tmp_path / "out") == ["below/four.npz", "failed.jsonl", "one.npz"]
+    reports = {report["input"]: report.get("output") for report in lines(done.stdout)}
+    assert reports == {
+        "clips/one.mp4": "out/one.npz",
+        "clips/below/four.MOV": "out/below/four.npz",
+        "clips/two.mp4": None,
+        "clips/three.mp4": None,
+    }
+    assert "error: 2 of 4 videos failed" in done.stderr
