@@ -187,3 +187,56 @@ def test_a_face_that_comes_in_is_followed_while_another_is(detector):
     late = counts.index(2)
     assert late - 5 <= DetectorOptions().search_seconds * FPS + 1
     assert counts[late:] == [2] * (30 - late)
+
+
+class Recorder:
+    """In place of the trained network's reader: remembers what it was shown."""
+
+    opened: list[Recorder]
+
+    def __init__(self) -> None:
+        self.places: list[float] = []
+        self.closed = False
+        self.opened.append(self)
+
+    def see(self, image, points):
+        assert image.dtype == np.uint8
+        self.places.append(float(points[:, 0].mean()))
+
+    def join(self, later):
+        self.places += later.places
+
+    def predict(self, timestamps, keep=None):
+        assert not self.closed
+        assert len(timestamps) == len(self.places) == len(keep)
+        return timestamps, self.places
+
+    def close(self):
+        self.closed = True
+
+
+@pytest.fixture
+def recorder():
+    Recorder.opened = []
+    return Recorder
+
+
+def test_each_person_is_read_by_one_reader_over_all_pieces(tmp_path, detector, recorder):
+    write_video(two_people(44, 9.0), tmp_path / "cross.mp4", FPS, crf=10)
+    faces = observe_all(tmp_path / "cross.mp4", detector, open_reader=recorder)
+    assert len(faces.people) == 2
+    for person in faces.people:
+        seconds, places = person.prediction
+        np.testing.assert_array_equal(seconds, person.timestamps[person.seen])
+        np.testing.assert_allclose(places, middle_of(person), atol=0.01)
+    assert len(recorder.opened) >= 3  # the crossing cut both
+    assert all(reader.closed for reader in recorder.opened)
+
+
+def test_readers_are_closed_when_there_is_nobody(tmp_path, recorder):
+    write_video([np.full((64, 64, 3), 90, np.uint8)] * 2, tmp_path / "wall.mp4", FPS)
+    alone = open_detector()
+    with pytest.raises(NoFaceError):
+        observe(tmp_path / "wall.mp4", alone, open_reader=recorder)
+    alone.close()
+    assert [reader.closed for reader in recorder.opened] == [True]
