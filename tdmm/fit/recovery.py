@@ -21,7 +21,8 @@ EXACT = 1e-4
 MOVES = 0.002
 # ... and an expression does if its true curve has at least this standard deviation.
 MOVES_CURVE = 0.02
-# Curves with names of their own: the mean of these expressions.
+# Curves with names of their own, the mean of some expressions, count from a spread that a person would notice.
+NOTICED = 0.05
 CURVES = {
     "blink": ("eyeBlinkLeft", "eyeBlinkRight"),
     "jawOpen": ("jawOpen",),
@@ -49,7 +50,7 @@ class ExpressionRecovery:
 
     vertex_mm: mean error of the displacement of vertices that truly move; NaN if none does. neutral_mm: what a neutral
     face scores. correlations: of each expression that truly moves, by name. curves: of `CURVES` and `GAZE_CURVES`,
-    those that truly move. rotation_degrees: after a constant offset. frames: that were compared.
+    those that truly move noticeably (a standard deviation above 0.05). rotation_degrees: after a constant offset. frames: that were compared.
     """
 
     vertex_mm: float
@@ -144,12 +145,12 @@ def compare_expressions(truth: FaceMotion, fitted: FaceMotion, model: FaceModel)
         if len(curve) and curve.std() > MOVES_CURVE:
             correlations[name] = correlation(curve, column(fitted, (name,)))
     for name, names in CURVES.items():
-        if set(names) <= set(truth.expression_names) and column(truth, names).std() > MOVES_CURVE:
+        if set(names) <= set(truth.expression_names) and column(truth, names).std() > NOTICED:
             curves[name] = correlation(column(truth, names), column(fitted, names))
     for name, (one, other) in GAZE_CURVES.items():
         if set(one + other) <= set(truth.expression_names):
             first, second = (column(motion, one) - column(motion, other) for motion in (truth, fitted))
-            if first.std() > MOVES_CURVE:
+            if first.std() > NOTICED:
                 curves[name] = correlation(first, second)
     return ExpressionRecovery(
         1000 * float(miss[moving].mean()) if moving.any() else float("nan"),

@@ -95,6 +95,14 @@ def test_a_constant_turn_of_the_head_frame_is_taken_off_and_nothing_else():
     assert rotation_after_offset(true.numpy(), wobbled) == pytest.approx(2, abs=1e-3)
 
 
+def test_a_named_curve_counts_from_a_spread_that_is_noticed_any_expression_from_less():
+    faint = truth().expression.copy()
+    faint[:, HEAD.expression_names.index("jawOpen")] *= 0.04 / faint[:, HEAD.expression_names.index("jawOpen")].std()
+    answer = compare_expressions(replace(truth(), expression=faint), truth(), HEAD)
+    assert "jawOpen" in answer.correlations
+    assert "jawOpen" not in answer.curves
+
+
 def test_other_lengths_are_refused():
     with pytest.raises(MotionError, match="79 fitted"):
         compare_expressions(truth(), truth()[:79], HEAD)
