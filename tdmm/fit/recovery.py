@@ -50,7 +50,8 @@ class ExpressionRecovery:
 
     vertex_mm: mean error of the displacement of vertices that truly move; NaN if none does. neutral_mm: what a neutral
     face scores. correlations: of each expression that truly moves, by name. curves: of `CURVES` and `GAZE_CURVES`,
-    those that truly move noticeably (a standard deviation above 0.05). rotation_degrees: after a constant offset. frames: that were compared.
+    those that truly move noticeably (a standard deviation above 0.05). rotation_degrees: after a constant offset.
+    frames: that were compared.
     """
 
     vertex_mm: float
