@@ -2,14 +2,16 @@
 
 While the frames come, a face continues the one it overlaps most. Where two faces pass before each other that says
 little: both are cut there. At the end the pieces are joined again, over such places and over short gaps, by where each
-was going and by the likeness of the landmarks, over all pieces at once.
+was going and by the likeness of the landmarks, the pair that fits best first.
 """
 
 from __future__ import annotations
 
+import heapq
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from itertools import pairwise
 
 import numpy as np
 from scipy.optimize import linear_sum_assignment
@@ -159,26 +161,41 @@ class Tracks:
         return points @ (u @ v)
 
     def _chains(self) -> list[list[Piece]]:
-        pieces = self._pieces
-        if len(pieces) < 2:
-            return [[piece] for piece in pieces]
-        noise = self._noise()
-        cost = np.full((len(pieces), len(pieces)), MOST)
-        for a, first in enumerate(pieces):
-            for b in range(a + 1, len(pieces)):  # in the order of their beginnings
-                gap = pieces[b].times[0] - first.times[-1]
+        """Pieces that are one person's: the two groups that fit best are joined, again and again.
+
+        A group's likeness is that of all its pieces, so that a doubtful piece between two good ones decides nothing.
+        """
+        groups = {number: [piece] for number, piece in enumerate(self._pieces)}
+        noise = self._noise() if groups else np.zeros(0)
+        # Pieces are in the order of their beginnings: those that may follow come soon after.
+        near: dict[int, set[int]] = {number: set() for number in groups}
+        waiting: list[tuple[float, int, int]] = []
+
+        def consider(first: int, second: int) -> None:
+            near[first].add(second)
+            near[second].add(first)
+            cost = _cost(groups[first], groups[second], noise)
+            if cost < MOST:
+                heapq.heappush(waiting, (cost, first, second))
+
+        for first, piece in enumerate(self._pieces):
+            for second in range(first + 1, len(self._pieces)):
+                gap = self._pieces[second].times[0] - piece.times[-1]
                 if gap > LONGEST_GAP:
                     break
                 if gap > 0:
-                    cost[a, b] = min(MOST, _cost(first, pieces[b], noise))
-        following = {int(a): int(b) for a, b in zip(*linear_sum_assignment(cost), strict=True) if cost[a, b] < MOST}
-        chains = []
-        for start in sorted(set(range(len(pieces))) - set(following.values())):
-            chain = [start]
-            while chain[-1] in following:
-                chain.append(following[chain[-1]])
-            chains.append([pieces[number] for number in chain])
-        return chains
+                    consider(first, second)
+        following = len(groups)
+        while waiting:
+            _, first, second = heapq.heappop(waiting)
+            if first not in groups or second not in groups:
+                continue
+            joined = sorted(groups.pop(first) + groups.pop(second), key=lambda piece: piece.times[0])
+            groups[following], near[following] = joined, set()
+            for other in (near.pop(first) | near.pop(second)) & groups.keys():
+                consider(following, other)
+            following += 1
+        return list(groups.values())
 
     def _noise(self) -> np.ndarray:
         """(N_COMPARED, 3) the variance of each normalised landmark within one piece: expressions and the detector."""
@@ -187,20 +204,42 @@ class Tracks:
         return np.maximum(np.asarray(spread) / count, 0.0) + 0.01**2
 
 
-def _cost(first: Piece, second: Piece, noise: np.ndarray) -> float:
-    """How unlikely it is that `second` is the face that `first` was: unlikeness, and miss of place and size.
+def _cost(first: list[Piece], second: list[Piece], noise: np.ndarray) -> float:
+    """How unlikely it is that two groups of pieces are one person: unlikeness, and the mean miss where they meet.
 
-    Unlikeness is the RMS difference of the mean shapes in units of `noise`. The miss is between where the first was
-    going and the second is, and the other way round, in units of what the gap allows.
+    Unlikeness is the RMS difference of the mean shapes in units of `noise`, less what so few frames differ by chance.
+    Infinite for groups that were seen at the same time, or that are too far apart.
     """
-    unlike = float(np.sqrt((np.square(first.shape - second.shape) / noise).mean()))
+    order = sorted([(piece.times[0], 0, piece) for piece in first] + [(p.times[0], 1, p) for p in second], key=_by_time)
+    misses = []
+    for (_, mine, before), (_, other, after) in pairwise(order):
+        gap = after.times[0] - before.times[-1]
+        if gap <= 0 or gap > LONGEST_GAP:
+            return np.inf
+        if mine != other:
+            misses.append(_miss(before, after))
+    differ = np.square(_mean_shape(first) - _mean_shape(second)) / noise
+    chance = 1 / sum(map(len, first)) + 1 / sum(map(len, second))
+    return math.sqrt(max(0.0, float(differ.mean()) - chance)) + float(np.mean(misses))
+
+
+def _mean_shape(group: list[Piece]) -> np.ndarray:
+    return np.average([piece.shape for piece in group], axis=0, weights=[len(piece) for piece in group])
+
+
+def _by_time(entry: tuple[float, int, Piece]) -> float:
+    return entry[0]
+
+
+def _miss(first: Piece, second: Piece) -> float:
+    """Between where one piece was going and the next one is, and the other way round, in units of what a gap allows."""
     gap = second.times[0] - first.times[-1]
     end, begin = _place(first.boxes[-1]), _place(second.boxes[0])
     size = math.exp(0.5 * (end[2] + begin[2]))
     doubt = np.array([size, size, 1.0]) * (PLACE_DOUBT + SPEED_DOUBT * gap)
     ahead = (end + first.velocity(at_end=True) * gap - begin) / doubt
     back = (begin - second.velocity(at_end=False) * gap - end) / doubt
-    return unlike + 0.5 * float(np.linalg.norm(ahead) + np.linalg.norm(back))
+    return 0.5 * float(np.linalg.norm(ahead) + np.linalg.norm(back))
 
 
 def _place(box: np.ndarray) -> np.ndarray:

@@ -84,6 +84,25 @@ def test_people_who_cross_stay_who_they_are(hidden, bounce):
     assert sum(len(track) for track in tracks.join()[0]) == sum(map(len, frames))
 
 
+def test_a_doubtful_piece_between_decides_nothing():
+    """Two people meet and turn back; while one is hidden, what is found wanders from the one to the other."""
+    a, b = person(1), person(2)
+    frames, who = [], []
+    for f in range(70):
+        apart = abs(f - 35)
+        if apart > 7:
+            names = ["a", "b"]
+            shift = {"a": -6 * apart, "b": 6 * apart}
+            frames.append([shown({"a": a, "b": b}[n], (300 + shift[n], 200), seed=f) for n in names])
+        else:
+            names = ["?"]
+            frames.append([shown((a + b) / 2, (300 + 5 * (f - 35), 200), seed=f)])
+        who.append(names)
+    tracks, pieces = run(frames)
+    found = owners(tracks, pieces, who)
+    assert sorted(sorted(names - {"?"}) for names in found.values()) == [["a"], ["b"]]
+
+
 def test_a_short_gap_is_bridged_and_a_long_one_is_not():
     for gap, expected in ((round(0.5 * LONGEST_GAP * FPS), 1), (round(2 * LONGEST_GAP * FPS), 2)):
         frames = [[shown(person(1), (100, 100), seed=f)] for f in range(40)]
