@@ -35,8 +35,8 @@ from tdmm.fit.solve import (
 
 # In sigmas, where the loss flattens for points whose noise is known.
 KNOWN_OUTLIER = 1e3
-# A change that a blink makes is believed this closely, in parts of a full blink.
-BLINK_SIGMA = 0.07
+# A lid that is surely shut is believed this much more closely than one on its way.
+SHUT_SIGMA_PART = 0.6
 # Frames on either side of a window that are solved with it and not kept: the pull of a frame fades sooner.
 MARGIN = 24
 # Frames before and after a blink in which the lids may move as they like.
@@ -159,22 +159,26 @@ def with_lids(guide: Guide, lids: Lids, model: LandmarkModel, seen_parts: torch.
     known = torch.as_tensor(np.isfinite(lids.gap), dtype=torch.float32) * seen_parts[:, eyes]
     gap = torch.as_tensor(np.nan_to_num(lids.gap, nan=1.0), dtype=torch.float32)
     rows = torch.as_tensor(lids.rows, dtype=torch.float32)
+    rows = rows.repeat(len(gap), 1, 1)
     mean, precision = guide.mean.clone(), guide.precision.clone()
     for side, name in enumerate(BLINKS):
         if name in model.controls.names:
             at = model.controls.names.index(name)
             sure = torch.as_tensor(surely_blinking(gap[:, side].numpy()), dtype=torch.float32)
-            more = known[:, side] * sure / BLINK_SIGMA**2
+            more = known[:, side] * sure / (SHUT_SIGMA_PART * sigma) ** 2
             shut = (1 - gap[:, side]).clamp(0, 1)
             mean[:, at] = (precision[:, at] * mean[:, at] + more * shut) / (precision[:, at] + more)
             precision[:, at] = precision[:, at] + more
+            # Neither a squint nor a look down takes a part of what only a blink can do.
+            others = torch.arange(rows.shape[2]) != at
+            rows[:, side, others] *= 1 - sure[:, None]
     return replace(
         guide,
         mean=mean,
         precision=precision,
         gap=gap,
         gap_precision=known / sigma**2,
-        gap_rows=rows.expand(len(gap), -1, -1),
+        gap_rows=rows,
     )
 
 

@@ -43,6 +43,8 @@ class SolverOptions:
     smoothness: weight of the changes. block: frames solved at once, for memory only.
 
     With a prediction (`tdmm.fit.guided`) these count instead, or beside them:
+    stray_offset, stray_controls: the parts of what is known of the detector's straying that are used, at rest and by
+        control. An offset of 1 gives the truest expressions and head, less the smallest distance to the landmarks.
     guided_independence, guided_identity_independence: `independence` of the landmarks in all frames, and in those that
         tell the identity. widening, turn_widening: factors of the network's sigmas of controls and of rotation.
     lid_sigma: of the gap between the lids, in parts of the open eye's. gaze_sigma: metres, of the iris's place between
@@ -67,6 +69,8 @@ class SolverOptions:
     change: float = 0.1
     smoothness: float = 1.0
     block: int = 256
+    stray_offset: float = 1.0
+    stray_controls: float = 1.0
     guided_independence: float = 0.05
     guided_identity_independence: float = 0.3
     widening: float = 1.0

@@ -178,7 +178,7 @@ def fit_landmarks(
         prediction = carry_over(prediction, face_model)
     reduced = landmark_model_of(face_model, options.solver.n_shape, () if prediction is None else prediction.names)
     if prediction is not None and observations.spread is None:
-        reduced = _straying(reduced)
+        reduced = _straying(reduced, options.solver)
     identity = _identity(options.identity, face_model)
     if identity is not None:
         reduced = reduced.of_identity(identity)
@@ -217,12 +217,16 @@ def fit_landmarks(
     return motion
 
 
-def _straying(reduced: LandmarkModel) -> LandmarkModel:
+def _straying(reduced: LandmarkModel, options: SolverOptions) -> LandmarkModel:
     """With what is known of how the detector strays, on the head that it was measured on."""
     if not has_prior():
         return reduced
     prior = load_prior()
-    return reduced.straying(prior.response, prior.names) if prior.face_model_sha256 == reduced.model.sha256 else reduced
+    if prior.face_model_sha256 != reduced.model.sha256:
+        return reduced
+    response = prior.response
+    offset, controls = options.stray_offset * response.offset, options.stray_controls * response.controls
+    return reduced.straying(replace(response, offset=offset, controls=controls), prior.names)
 
 
 def _identity(identity: FaceMotion | np.ndarray | None, face_model: FaceModel) -> torch.Tensor | None:
