@@ -35,6 +35,10 @@ from tdmm.fit.solve import (
 
 # In sigmas, where the loss flattens for points whose noise is known.
 KNOWN_OUTLIER = 1e3
+# Radians by which the head turns away until lids tell little.
+LIDS_TURN = 0.5
+# Predicted gaps of eyes that are shut, and that are not.
+TOLD_SHUT, TOLD_OPEN = 0.2, 0.5
 # A lid that is surely shut is believed this much more closely than one on its way.
 SHUT_SIGMA_PART = 0.6
 # Frames on either side of a window that are solved with it and not kept: the pull of a frame fades sooner.
@@ -159,12 +163,19 @@ def with_lids(guide: Guide, lids: Lids, model: LandmarkModel, seen_parts: torch.
     known = torch.as_tensor(np.isfinite(lids.gap), dtype=torch.float32) * seen_parts[:, eyes]
     gap = torch.as_tensor(np.nan_to_num(lids.gap, nan=1.0), dtype=torch.float32)
     rows = torch.as_tensor(lids.rows, dtype=torch.float32)
+    # Seen from aside, or from above or below, a gap tells little.
+    known = known * torch.exp(-(rotmat_to_rotvec(guide.turn).norm(dim=1, keepdim=True) / LIDS_TURN).square())
+    # A shut eye that the prediction knows of is left to it: lids meet before a blink is over.
+    told = 1 + guide.mean @ rows.T
     rows = rows.repeat(len(gap), 1, 1)
     mean, precision = guide.mean.clone(), guide.precision.clone()
     for side, name in enumerate(BLINKS):
         if name in model.controls.names:
             at = model.controls.names.index(name)
             sure = torch.as_tensor(surely_blinking(gap[:, side].numpy()), dtype=torch.float32)
+            unknown = ((told[:, side] - TOLD_SHUT) / (TOLD_OPEN - TOLD_SHUT)).clamp(0, 1)
+            known[:, side] *= 1 - sure * (1 - unknown)
+            sure = sure * unknown
             more = known[:, side] * sure / (SHUT_SIGMA_PART * sigma) ** 2
             shut = (1 - gap[:, side]).clamp(0, 1)
             mean[:, at] = (precision[:, at] * mean[:, at] + more * shut) / (precision[:, at] + more)
