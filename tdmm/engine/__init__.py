@@ -1,6 +1,6 @@
 """Work over many items: skip what is done, go on after a failure, say which ones failed."""
 
-from tdmm.engine.cores import usable_cores
+from tdmm.engine.cores import usable_cores, usable_workers
 from tdmm.engine.processes import in_processes
 from tdmm.engine.ray_cluster import on_ray
 from tdmm.engine.run import Engine, Event, Failure, Outcome, in_sequence, run_over
@@ -17,4 +17,5 @@ __all__ = [
     "on_ray",
     "run_over",
     "usable_cores",
+    "usable_workers",
 ]

@@ -1,4 +1,4 @@
-"""How many cores this process may use."""
+"""How many cores this process may use, and how many workers fit into memory."""
 
 from __future__ import annotations
 
@@ -18,6 +18,16 @@ def usable_cores(quota: Path = Path("/sys/fs/cgroup/cpu.max")) -> int:
     except (OSError, ValueError, ZeroDivisionError):  # no such file, or "max": no limit
         pass
     return max(1, cores)
+
+
+def usable_workers(bytes_each: int, memory: Path = Path("/proc/meminfo")) -> int:
+    """One worker a usable core, but no more than fit into the memory that is free now (where the system tells it)."""
+    cores = usable_cores()
+    try:
+        free = next(line.split()[1] for line in memory.read_text().splitlines() if line.startswith("MemAvailable:"))
+    except (OSError, StopIteration, IndexError):
+        return cores
+    return max(1, min(cores, int(free) * 1024 // bytes_each))
 
 
 def thread_limits(workers: int) -> dict[str, str]:

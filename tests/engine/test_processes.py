@@ -15,7 +15,7 @@ import jobs
 import pytest
 
 from tdmm.engine import LoadedOnce, in_processes, in_sequence, run_over
-from tdmm.engine.cores import thread_limits, usable_cores
+from tdmm.engine.cores import thread_limits, usable_cores, usable_workers
 from tdmm.errors import FaceModelError, TdmmError, VideoError, WorkerError
 
 
@@ -119,6 +119,14 @@ def test_the_quota_of_a_container_counts(tmp_path):
     assert usable_cores(tmp_path / "cpu.max") == min(2, usable_cores(tmp_path / "absent"))
     (tmp_path / "cpu.max").write_text("max 100000\n")
     assert usable_cores(tmp_path / "cpu.max") == usable_cores(tmp_path / "absent")
+
+
+def test_no_more_workers_than_fit_into_memory(tmp_path):
+    (tmp_path / "meminfo").write_text("MemTotal: 99 kB\nMemAvailable:    3000000 kB\n")
+    assert usable_workers(1024 * 3_000_000, tmp_path / "meminfo") == 1
+    assert usable_workers(10**12, tmp_path / "meminfo") == 1
+    assert usable_workers(1, tmp_path / "meminfo") == usable_cores()
+    assert usable_workers(10**12, tmp_path / "absent") == usable_cores()
 
 
 def test_giving_up_stops_the_workers(tmp_path):
