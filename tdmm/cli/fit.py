@@ -31,7 +31,6 @@ from tdmm.cli.options import (
 from tdmm.cli.usage import UsageError
 from tdmm.engine import Engine, LoadedOnce, in_processes, in_sequence, on_ray, run_over, usable_workers
 
-
 # Measured: one process that fits a short clip takes 1.1 GB.
 WORKER_BYTES = 1_250_000_000
 
@@ -123,7 +122,8 @@ def command(
         typer.Option(
             "--workers",
             metavar="N|auto",
-            help="Videos to fit at the same time, each in a process of its own; auto: one a core for several videos, as far as memory allows. "
+            help="Videos to fit at the same time, each in a process of its own; auto: one a core for several videos, "
+            "as far as memory allows. "
             "With 1 no process is started.",
         ),
     ] = "auto",
