@@ -39,6 +39,8 @@ KNOWN_OUTLIER = 1e3
 LIDS_TURN = 0.5
 # Predicted gaps of eyes that are shut, and that are not.
 TOLD_SHUT, TOLD_OPEN = 0.2, 0.5
+# Part of a prediction's weight that is taken off where it leaves a shut eye open.
+CONTRADICTED = 0.8
 # A lid that is surely shut is believed this much more closely than one on its way.
 SHUT_SIGMA_PART = 0.6
 # Frames on either side of a window that are solved with it and not kept: the pull of a frame fades sooner.
@@ -176,6 +178,8 @@ def with_lids(guide: Guide, lids: Lids, model: LandmarkModel, seen_parts: torch.
             unknown = ((told[:, side] - TOLD_SHUT) / (TOLD_OPEN - TOLD_SHUT)).clamp(0, 1)
             known[:, side] *= 1 - sure * (1 - unknown)
             sure = sure * unknown
+            # The prediction is wrong there by more than it says.
+            precision[:, at] *= 1 - CONTRADICTED * sure
             more = known[:, side] * sure / (SHUT_SIGMA_PART * sigma) ** 2
             shut = (1 - gap[:, side]).clamp(0, 1)
             mean[:, at] = (precision[:, at] * mean[:, at] + more * shut) / (precision[:, at] + more)

@@ -73,7 +73,7 @@ class SolverOptions:
     stray_controls: float = 1.0
     guided_independence: float = 0.05
     guided_identity_independence: float = 0.3
-    widening: float = 1.0
+    widening: float = 0.5
     turn_widening: float = 1.0
     lid_sigma: float = 0.07
     gaze_sigma: float = 6e-4
