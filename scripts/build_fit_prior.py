@@ -3,6 +3,11 @@
     python scripts/build_fit_prior.py collect train pack          everything, on a machine with a GPU and 16 cores
     python scripts/build_fit_prior.py train pack                  go on from the checkpoint with the shards there are
 
+Over two GPUs, each with its own half of the shards:
+
+    for i in 0 1; do CUDA_VISIBLE_DEVICES=$i python scripts/build_fit_prior.py collect --part $i/2 & done; wait
+    torchrun --nproc-per-node 2 scripts/build_fit_prior.py train && python scripts/build_fit_prior.py pack
+
 collect: random people in random pictures, seen by the detector, as shards in a folder (--work).
 train: the network, from those shards; goes on from the checkpoint in that folder if there is one.
 pack: the landmarks' response to the controls, the network in 16 bits, and the card, into --output.
@@ -32,8 +37,13 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0, help="first seed of the takes (default: %(default)s)")
     parser.add_argument("--shards", type=int, default=400, help="how many to learn from (default: %(default)s)")
     parser.add_argument("--held", type=int, default=12, help="shards held out (default: %(default)s)")
-    parser.add_argument("--sequences", type=int, default=16, help="takes of a shard (default: %(default)s)")
-    parser.add_argument("--frames", type=int, default=48, help="of a take (default: %(default)s)")
+    parser.add_argument("--sequences", type=int, default=24, help="takes of a shard (default: %(default)s)")
+    parser.add_argument("--frames", type=int, default=32, help="of a take (default: %(default)s)")
+    parser.add_argument(
+        "--part",
+        default="0/1",
+        help="I/N: collect only each N-th shard from the I-th on, beside others that do the rest",
+    )
     parser.add_argument("--side", type=int, default=320, help="of the pictures, pixels (default: %(default)s)")
     parser.add_argument("--workers", type=int, default=15, help="detector processes (default: %(default)s)")
     parser.add_argument(
@@ -78,7 +88,8 @@ def run_collect(arguments: argparse.Namespace) -> None:
         raise SystemExit(f"--seed, --shards: training seeds end at {HELD_SEEDS}")
     held = range(HELD_SEEDS, HELD_SEEDS + arguments.held)
     learnt = range(arguments.seed, arguments.seed + arguments.shards)
-    made = collect([*held, *learnt], options)
+    first, count = (int(number) for number in arguments.part.split("/"))
+    made = collect([*held, *learnt][first::count], options)
     print(f"collect: {made} shards of {arguments.sequences} x {arguments.frames} pictures", flush=True)
 
 

@@ -15,7 +15,8 @@ class AugmentOptions:
     gain, tint, contrast, gamma: of the light, shared by a clip's crops. blur, noise, cutout, blank: chances; the last
     two cover a part of a crop, or all of it. turn, stretch, shift: of a crop within its frame: radians, parts, widths.
     point_noise, point_shift: millimetres, of a landmark in a frame and in a whole clip. point_stretch: parts of the
-    face.
+    face. point_warp: millimetres by which a face is bent smoothly, through a whole clip: people are made in more ways
+    than the head's identities know.
     """
 
     gain: float = 0.15
@@ -32,7 +33,8 @@ class AugmentOptions:
     shift: float = 0.02
     point_noise: float = 0.2
     point_shift: float = 0.5
-    point_stretch: float = 0.03
+    point_stretch: float = 0.04
+    point_warp: float = 0.8
 
 
 def augment_crops(
@@ -64,7 +66,11 @@ def augment_points(points: torch.Tensor, options: AugmentOptions) -> torch.Tenso
     shift = options.point_shift * torch.randn_like(points[:, :1])
     noise = options.point_noise * torch.rand_like(points[:, :1, :1, :1]) * torch.randn_like(points)
     stretch = 1 + options.point_stretch * torch.randn_like(points[:, :1, :1])
-    return points * stretch + shift + noise
+    # Second and third powers of the place, 50 mm being 1.
+    x, y = (points[:, :1] / 50).unbind(-1)
+    powers = torch.stack([x * x - 0.5, x * y, y * y - 0.5, x * y * y, x * x * y, y * y * y - y], dim=-1)
+    bend = options.point_warp * torch.randn(len(points), 1, powers.shape[-1], 2, device=points.device) / 2
+    return points * stretch + shift + noise + powers @ bend
 
 
 def _reframed(x: torch.Tensor, clip: torch.Tensor, n_clips: int, options: AugmentOptions) -> torch.Tensor:

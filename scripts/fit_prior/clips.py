@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import torch
 from roma import rotmat_to_rotvec, rotvec_to_rotmat
+from safetensors import safe_open
 from safetensors.torch import load_file
 from scipy.optimize import linear_sum_assignment
 
@@ -65,11 +66,28 @@ class Clips:
 
 
 def load_clips(paths: list[Path], device: str | torch.device) -> Clips:
-    """All shards, packed: frames without a face are left out, as `fit` leaves them out. Clips without any go."""
-    parts = [_clips_of(load_file(path, device=str(device))) for path in paths]
-    crops = tuple(torch.cat(same) for same in zip(*(part.crops for part in parts), strict=True))
-    others = (item.name for item in fields(Clips) if item.name != "crops")
-    return Clips(crops=crops, **{name: torch.cat([getattr(part, name) for part in parts]) for name in others})
+    """All shards, packed: frames without a face are left out, as `fit` leaves them out. Clips without any go.
+
+    The clips of all shards have as many frames. They are put where they stay at once: two copies have no room.
+    """
+    count = 0
+    everything: list[torch.Tensor] = []
+    for path in paths:
+        part = _clips_of(load_file(path, device=str(device)))
+        tensors = [*part.crops, *(getattr(part, name) for name in _OTHERS)]
+        if not everything:
+            with safe_open(path, "pt") as file:
+                most = len(paths) * file.get_slice("found").get_shape()[0]
+            everything = [tensor.new_empty((most, *tensor.shape[1:])) for tensor in tensors]
+        for place, tensor in zip(everything, tensors, strict=True):
+            place[count : count + len(part)] = tensor
+        count += len(part)
+    filled = [place[:count] for place in everything]
+    crops, others = filled[: len(CROP_NAMES)], filled[len(CROP_NAMES) :]
+    return Clips(crops=tuple(crops), **dict(zip(_OTHERS, others, strict=True)))
+
+
+_OTHERS = tuple(item.name for item in fields(Clips) if item.name != "crops")
 
 
 def _clips_of(shard: dict[str, torch.Tensor]) -> Clips:

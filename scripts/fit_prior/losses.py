@@ -28,7 +28,7 @@ class LossOptions:
     geometry: float = 0.3
     velocity: float = 0.2
     rotation: float = 0.5
-    visible: float = 0.1
+    visible: float = 0.3
     moved: float = 2.0
 
 

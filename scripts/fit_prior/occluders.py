@@ -7,7 +7,7 @@ import torch
 
 from .looks import Look, linear, skin_colour
 
-CHANCE = 0.30
+CHANCE = 0.40
 HAND, MICROPHONE, BOX, BLOB = range(4)
 _STROKES = 7
 _HAND = [
@@ -25,7 +25,7 @@ _MICROPHONE = [(0.0, 0.0, 0.0, 0.012, 0.025), (0.0, -0.02, 0.0, -0.30, 0.013)]
 def draw_occluders(random: np.random.Generator, count: int, melanin: np.ndarray) -> dict[str, np.ndarray]:
     """At most one for each sequence. Times are parts of the sequence's length, places metres in the head's plane."""
     uniform = lambda low, high, *more: random.uniform(low, high, (count, *more))  # noqa: E731
-    kind = random.choice(4, count, p=(0.5, 0.2, 0.17, 0.13))
+    kind = random.choice(4, count, p=(0.40, 0.15, 0.30, 0.15))
     strokes = np.zeros((count, _STROKES, 5))
     strokes[..., 4] = -1.0
     fan = uniform(-0.3, 1.0)

@@ -12,7 +12,7 @@ from roma import rotmat_to_rotvec, rotvec_to_rotmat
 from tdmm.fit.network import PriorNetwork, Reading, to_input
 
 from .clips import Clips
-from .losses import angle_between
+from .losses import angle_between, turn_between
 from .takes import head_controls
 
 # A vertex counts in a frame in which it is truly moved by this, millimetres; a control in a clip in which it spreads by
@@ -74,7 +74,7 @@ def _scores(
     names = head_controls().names
     miss_sum = rest_sum = count = 0.0
     correlations: list[list[float]] = [[] for _ in names]
-    z_square, angles, steady = [], [], []
+    z_square, turn_square, angles, steady = [], [], [], []
     seen: list[torch.Tensor] = []
     true_seen: list[torch.Tensor] = []
     absolute = []
@@ -99,6 +99,8 @@ def _scores(
                 moves = curve.std() > 1e-6
                 correlations[control].append(float(np.corrcoef(true_curve, curve)[0, 1]) if moves else 0.0)
         rotation, seen_rotation = clips.rotation[clip].cpu()[here], reading.rotation[clip][here]
+        turn_sigma = reading.rotation_log_sigma[clip][here].exp()
+        turn_square.append(float((turn_between(rotation, seen_rotation) / turn_sigma).square().mean()))
         angles.append(angle_between(rotation, seen_rotation).mean())
         steady.append(_after_constant_offset(rotation, seen_rotation))
         seen.append(reading.visible[clip][here].sigmoid())
@@ -117,6 +119,7 @@ def _scores(
             None if np.isnan(value) else round(value, 4) for value in _auc(torch.cat(seen), torch.cat(true_seen))
         ],
         "miss_in_sigmas": round(float(np.sqrt(np.mean(z_square))), 3),
+        "rotation_in_sigmas": round(float(np.sqrt(np.mean(turn_square))), 3),
         "controls": {
             name: {
                 "correlation": None if np.isnan(by_control[index]) else round(by_control[index], 3),

@@ -21,6 +21,10 @@ from .collect import HELD_SEEDS
 from .losses import LossOptions, face_basis, loss_of
 from .scores import frame_features, scores_of, table
 from .takes import head_controls
+from .team import Team
+
+# After so many steps the devices of a team agree on the time.
+AGREE_STEPS = 16
 
 
 @dataclass(frozen=True)
@@ -45,7 +49,7 @@ class TrainOptions:
     weight_decay: float = 0.02
     warm_up: int = 200
     dropout: float = 0.1
-    lengths: tuple[int, ...] = (48, 48, 48, 48, 32, 24, 12, 4, 1)
+    lengths: tuple[int, ...] = (32, 32, 32, 32, 32, 24, 12, 4, 1)
     strides: tuple[int, ...] = (1, 1, 1, 2)
     vertices: int = 400
     average: float = 1000.0
@@ -68,19 +72,23 @@ class Trained:
 def train(options: TrainOptions) -> Trained:
     """Train until the minutes are over; prints how it goes."""
     begun = time.monotonic()
-    device = torch.device(options.device)
+    team = Team.of_this_process(options.device)
+    device = team.device
     torch.backends.cudnn.benchmark = True  # the shapes are few
     learnt, held = split(options.folder)
-    if not learnt:
+    if len(learnt) < team.size:
         raise SystemExit(f"{options.folder}: holds no shards to learn from; collect some first")
-    clips = load_clips(learnt, device)
-    judged = load_clips(held, device) if held else None
-    frames = int(clips.n_frames.sum())
-    print(f"train: {len(clips)} clips, {frames} frames, read in {time.monotonic() - begun:.0f} s", flush=True)
-    trainer = Trainer(options, clips, device)
+    clips = load_clips(learnt[team.rank :: team.size], device)
+    judged = load_clips(held, device) if held and team.rank == 0 else None
+    frames, n_clips = int(team.total(clips.n_frames.sum())), int(team.total(torch.tensor(len(clips), device=device)))
+    if team.rank == 0:
+        print(f"train: {n_clips} clips, {frames} frames, read in {time.monotonic() - begun:.0f} s", flush=True)
+    trainer = Trainer(options, clips, team)
     trainer.restore()
     trainer.run(begun + 60 * options.minutes)
     network = trainer.averaged()
+    if team.rank > 0:
+        return Trained(network, {}, trainer.step, trainer.seconds / 60)
     scores = scores_of(network, judged, face_basis()) if judged is not None else {}
     if scores:
         print(table(scores), flush=True)
@@ -94,7 +102,8 @@ def train(options: TrainOptions) -> Trained:
         "steps": trainer.step,
         "minutes": round(trainer.seconds / 60, 2),
         "frames": frames,
-        "clips": len(clips),
+        "clips": n_clips,
+        "devices": team.size,
         "options": json.loads(json.dumps(asdict(options), default=str)),
     }
     record.write_text(json.dumps(report, indent=1))
@@ -112,12 +121,13 @@ def split(folder: Path) -> tuple[list[Path], list[Path]]:
 class Trainer:
     """The state of a training: network, average, optimiser, how long it has run."""
 
-    def __init__(self, options: TrainOptions, clips: Clips, device: torch.device) -> None:
-        self.options, self.clips, self.device = options, clips, device
+    def __init__(self, options: TrainOptions, clips: Clips, team: Team) -> None:
+        device = team.device
+        self.options, self.clips, self.device, self.team = options, clips, device, team
         torch.manual_seed(options.seed)
         self.network = PriorNetwork(NetworkConfig(n_controls=len(head_controls()))).to(device)
         self.average = PriorNetwork(self.network.config).to(device)
-        usual = clips.points[clips.present].mean(0)
+        usual = team.mean(clips.points[clips.present].mean(0))
         for network in (self.network, self.average):
             network.usual_points.copy_(usual)
             network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
@@ -131,36 +141,46 @@ class Trainer:
         self.basis = face_basis(options.vertices).to(device)
         self.step, self.seconds, self.part = 0, 0.0, options.since or 0.0
         self.goes_on = False
-        # On the CPU: what is drawn from it decides shapes.
+        # On the CPU: what is drawn from it decides shapes, which are the same on all devices of a team. Their clips are
+        # others, and so is what is drawn on the device.
         self.random = torch.Generator().manual_seed(options.seed)
+        torch.manual_seed(options.seed + 1000 * team.rank)
 
     def run(self, end: float) -> None:
         """Steps until the time `end` of the monotonic clock."""
         options = self.options
         before, part, begun = self.seconds, self.part, time.monotonic()
+        end = begun + self.team.of_first(end - begun)
         shown = saved = begun
         first_step = self.step
         sums: dict[str, torch.Tensor] = {}
         counted = 0
         self.network.train()
-        while (now := time.monotonic()) < end:
-            self.seconds = before + now - begun
-            self.part = part + (options.until - part) * (now - begun) / (end - begun)
+        while True:
+            if counted % AGREE_STEPS == 0:
+                now = begun + self.team.of_first(time.monotonic() - begun)
+                if now >= end:
+                    break
+                self.seconds = before + now - begun
+                self.part = part + (options.until - part) * (now - begun) / (end - begun)
             rate = self._rate()
             for name, value in self._step(rate).items():
                 sums[name] = sums.get(name, torch.zeros_like(value)) + value
             counted += 1
-            if now - shown > 15:
+            if now - shown > 15 and self.team.rank > 0:
+                shown, sums, counted = now, {}, 0
+            elif now - shown > 15:
                 means = ", ".join(f"{name} {float(value) / counted:.4f}" for name, value in sums.items())
                 pace = (self.step - first_step) / (time.monotonic() - begun)
                 print(
                     f"step {self.step}, {self.seconds:.0f} s, {pace:.1f} a second, rate {rate:.1e}: {means}", flush=True
                 )
                 shown, sums, counted = now, {}, 0
-            if now - saved > options.save_seconds:
+            if now - saved > options.save_seconds and self.team.rank == 0:
                 self.save()
-                saved = time.monotonic()
-        self.save()
+                saved = now
+        if self.team.rank == 0:
+            self.save()
 
     def _rate(self) -> float:
         """Cosine over the whole training; linear in the first steps."""
@@ -188,6 +208,7 @@ class Trainer:
         loss, parts = loss_of(reading, batch, self.basis, options.losses)
         self.optimiser.zero_grad(set_to_none=True)
         loss.backward()
+        self.team.share_gradients(self.network)
         nn.utils.clip_grad_norm_(self.network.parameters(), 1.0)
         self.optimiser.step()
         self.step += 1
@@ -260,9 +281,10 @@ class Trainer:
         self.step, self.seconds = content["step"], content["seconds"]
         self.part = content["part"] if self.options.since is None else self.options.since
         self.random.set_state(content["random"].cpu())
-        torch.manual_seed(self.options.seed + self.step)
+        torch.manual_seed(self.options.seed + 1000 * self.team.rank + self.step)
         self.goes_on = True
-        print(f"train: goes on after {self.step} steps, {self.seconds / 60:.1f} minutes", flush=True)
+        if self.team.rank == 0:
+            print(f"train: goes on after {self.step} steps, {self.seconds / 60:.1f} minutes", flush=True)
 
 
 def example_inputs(n_frames: int) -> tuple[tuple[torch.Tensor, ...], torch.Tensor, torch.Tensor]:

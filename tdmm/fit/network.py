@@ -71,6 +71,8 @@ class PriorNetwork(nn.Module):
     """`frame_features` of each frame, then `over_time` of a clip; `forward` is both."""
 
     usual_points: Tensor
+    log_spread: Tensor
+    turn_log_spread: Tensor
 
     def __init__(self, config: NetworkConfig) -> None:
         super().__init__()
@@ -81,6 +83,9 @@ class PriorNetwork(nn.Module):
         self.face = CropNetwork(config.face, size["face"], config.crop_features, config.folded)
         # Where the landmarks usually lie; set from the data before training.
         self.register_buffer("usual_points", torch.zeros(N_POINTS, 2))
+        # By how much more it misses than it thinks, measured once it is trained on people that it was not trained on.
+        self.register_buffer("log_spread", torch.zeros(config.n_controls))
+        self.register_buffer("turn_log_spread", torch.zeros(()))
         self.points = nn.Sequential(
             nn.Linear(2 * N_POINTS, config.hidden_points),
             nn.ReLU(),
@@ -137,7 +142,8 @@ class PriorNetwork(nn.Module):
         out = self.head(self.norm(x)).float()
         n = self.config.n_controls
         mean, log_sigma, rotation, turn, visible = out.split([n, n, 3, 3, self.config.n_regions], dim=-1)
-        return Reading(mean, _within(log_sigma, SIGMA_RANGE), rotation, _within(turn - 1.5, TURN_SIGMA_RANGE), visible)
+        log_sigma = _within(log_sigma, SIGMA_RANGE) + self.log_spread
+        return Reading(mean, log_sigma, rotation, _within(turn - 1.5, TURN_SIGMA_RANGE) + self.turn_log_spread, visible)
 
     def forward(self, crops: tuple[Tensor, ...], points: Tensor, size: Tensor, seconds: Tensor) -> Reading:
         """One whole clip of T frames: shapes of `frame_features` with N = T, seconds (T,); B is 1."""

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import json
+import os
+import socket
+import subprocess
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -13,15 +17,17 @@ from roma import rotvec_to_rotmat
 
 from tdmm.face import load_face_model
 from tdmm.fit.crops import CUTS, upright
-from tdmm.fit.network import Reading
+from tdmm.fit.network import NetworkConfig, PriorNetwork, Reading
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "scripts"))
 
 from fit_prior.augment import AugmentOptions, augment_crops, augment_points
 from fit_prior.clips import Clips, Mirror, mirror_of_head, mirrored, other_side
 from fit_prior.losses import LossOptions, angle_between, face_basis, loss_of, turn_between
+from fit_prior.pack import calibrate
 from fit_prior.response import Misses, fit_response
 from fit_prior.takes import head_controls
+from fit_prior.team import Team
 
 
 @pytest.fixture(scope="module")
@@ -177,3 +183,59 @@ def test_response_finds_what_was_planted() -> None:
     np.testing.assert_allclose(fit.response.sigma, 1e-3, rtol=0.25)
     shrunk = fit_response(misses, None, (1e7,)).response
     assert np.abs(shrunk.controls).max() < 0.1 * np.abs(by_control).max()
+
+
+def test_spreads_become_what_held_out_takes_are_missed_by() -> None:
+    torch.manual_seed(0)
+    names = head_controls().names
+    network = PriorNetwork(NetworkConfig(n_controls=len(names))).eval()
+    features, seconds = torch.randn(1, 6, network.config.features), torch.arange(6)[None] / 25
+    with torch.inference_mode():
+        before = network.over_time(features, seconds)
+    misses = {name: {"in_sigmas": 2.0 if name == "jawOpen" else 1.0} for name in names}
+    calibrate(network, {"mixtures": {"controls": misses, "rotation_in_sigmas": 1.5}})
+    with torch.inference_mode():
+        after = network.over_time(features, seconds)
+    factor = (after.log_sigma - before.log_sigma).exp()[0, 0]
+    assert factor[names.index("jawOpen")].item() == pytest.approx(2.0)
+    assert factor[names.index("eyeBlinkLeft")].item() == pytest.approx(1.0)
+    assert (after.rotation_log_sigma - before.rotation_log_sigma).exp().mean().item() == pytest.approx(1.5)
+    assert torch.equal(after.mean, before.mean)
+
+
+# Alone, so that it imports no more than it needs.
+_MEMBER = """
+import json, torch
+from fit_prior.team import Team
+team = Team.of_this_process("cpu")
+layer = torch.nn.Linear(2, 1, bias=False)
+torch.nn.init.zeros_(layer.weight)
+layer(torch.tensor([[1.0 + team.rank, 3.0]])).sum().backward()
+team.share_gradients(layer)
+print(json.dumps([layer.weight.grad.tolist(), team.of_first(10.0 + team.rank)]))
+"""
+
+
+def test_a_team_shares_gradients_and_the_time() -> None:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = str(probe.getsockname()[1])
+    scripts = str(Path(__file__).resolve().parents[2] / "scripts")
+    members = []
+    for rank in ("0", "1"):
+        place = {"RANK": rank, "LOCAL_RANK": rank, "WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port}
+        environment = os.environ | place | {"PYTHONPATH": scripts}
+        members.append(
+            subprocess.Popen([sys.executable, "-c", _MEMBER], env=environment, stdout=subprocess.PIPE, text=True)
+        )
+    for member in members:
+        gradient, agreed = json.loads(member.communicate(timeout=120)[0])
+        assert gradient == [[1.5, 3.0]]
+        assert agreed == 10.0
+
+
+def test_alone_a_team_changes_nothing() -> None:
+    team = Team(0, 1, torch.device("cpu"))
+    value = torch.tensor([1.0, 2.0])
+    assert torch.equal(team.mean(value), value)
+    assert team.of_first(3.5) == 3.5
