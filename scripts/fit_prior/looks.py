@@ -24,12 +24,14 @@ CHANCE = {
     "beard": 0.18,
     "lipstick": 0.22,
     "eye_shadow": 0.18,
-    "eyeliner": 0.22,
+    "eyeliner": 0.18,
+    "lash_line": 0.75,
+    "lid_fold": 0.65,
     "glasses": 0.24,
     "sunglasses": 0.02,
     "bald": 0.10,
     "hat": 0.08,
-    "fringe": 0.18,
+    "fringe": 0.14,
     "long_hair": 0.34,
     "strands": 0.35,
     "shadow": 0.55,
@@ -72,7 +74,7 @@ def draw_looks(random: np.random.Generator, count: int) -> dict[str, np.ndarray]
     look["mottle"], look["pores"] = 0.01 + 0.10 * random.beta(1, 2, count), 0.05 * random.beta(1, 1.8, count)
     look["flush"] = uniform(0, 0.9) * (random.uniform(size=count) < 0.7)
     look["flush_cheeks"], look["flush_nose"] = uniform(0.2, 1), uniform(0, 1)
-    look["eye_shade"] = uniform(0, 1.1)
+    look["eye_shade"] = 1.9 * random.beta(1.2, 1.8, count)
     look["freckles"] = has("freckles") * uniform(0.3, 1.0)
     look["moles"] = has("moles") * 1.0
     look["bump"] = random.beta(1, 2, count)
@@ -92,6 +94,8 @@ def draw_looks(random: np.random.Generator, count: int) -> dict[str, np.ndarray]
     look["eye_shadow_colour"] = linear(random.uniform(20, 190, (count, 3)))
     look["eyeliner"] = has("eyeliner") * uniform(0.3, 1.0)
     look["lashes"] = random.beta(1.2, 1.2, count)
+    look["lash_line"], look["lash_line_wide"] = has("lash_line") * uniform(0.15, 0.85), uniform(0.09, 0.32)
+    look["lid_fold"], look["lid_fold_at"] = has("lid_fold") * uniform(0.1, 0.7), uniform(1.35, 2.1)
 
     # Hair of the head, brows and beard.
     shade = random.choice(len(_HAIR), count, p=_HAIR_CHANCE)
