@@ -27,7 +27,7 @@ class LossOptions:
     controls: float = 1.0
     geometry: float = 0.3
     velocity: float = 0.2
-    rotation: float = 0.5
+    rotation: float = 1.0
     visible: float = 0.3
     moved: float = 2.0
 

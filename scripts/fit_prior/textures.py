@@ -107,8 +107,8 @@ class TexturePainter:
         opening = torch.sqrt(((side - EYE_X) / 0.0150) ** 2 + ((dy - 0.0005) / 0.0062) ** 2)
         liner = torch.exp(-(((opening - 1.0) / 0.17) ** 2))
         face = face * (1 - 0.9 * pick("eyeliner") * liner)[..., None]
-        # Lashes, which the mesh has too few of: seen from before they darken the lids' edges, and draw a shut eye as one
-        # thick line. Above them the fold of the upper lid.
+        # Lashes, which the mesh has too few of: seen from before they darken the lids' edges, and draw a shut eye as
+        # one thick line. Above them the fold of the upper lid.
         upper = 0.35 + 0.65 * torch.sigmoid(dy / 0.0012)
         line = torch.exp(-(((opening - 1.0) / pick("lash_line_wide")) ** 2)) * upper
         face = face * (1 - pick("lash_line") * line)[..., None]
