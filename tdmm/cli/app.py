@@ -62,6 +62,7 @@ for command in (fit, render, info, doctor):
 
 def main() -> None:
     """The entry point of the program."""
+    _open_closed_streams()
     code = run(sys.argv[1:])
     # The interpreter's last garbage collection would walk through all of torch for half a second, for nothing.
     gc.freeze()
@@ -123,6 +124,16 @@ def _failed(message: str, code: int, debug: bool) -> int:
         traceback.print_exc(file=sys.stderr)
     sys.stderr.write(f"error: {' '.join(message.split())}\n")
     return code
+
+
+def _open_closed_streams() -> None:
+    """Where the caller closed a standard stream, as in `tdmm fit - <&-`, no file of ours may take its number.
+
+    Then nothing comes from standard input, and writing to standard output fails.
+    """
+    for name, flags in (("stdin", os.O_RDONLY), ("stdout", os.O_RDONLY), ("stderr", os.O_WRONLY)):
+        if getattr(sys, name) is None:
+            setattr(sys, name, os.fdopen(os.open(os.devnull, flags), "r" if name == "stdin" else "w"))
 
 
 def _forget_stdout() -> None:

@@ -48,12 +48,11 @@ def test_a_full_disk_behind_standard_output(motion_file):
     assert b"No space left on device" in done.stderr
 
 
-def test_ctrl_c_leaves_nothing_behind(tmp_path, motion_file):
+def test_ctrl_c_leaves_nothing_behind(tmp_path, motion_file, start):
     """Interrupted while it writes: exit code 130, no output, no ffmpeg that lives on."""
-    process = subprocess.Popen(
+    process = start(
         [*TDMM, "render", str(motion_file), "--fps", "100000", "-o", str(tmp_path / "out.mp4")],
         stderr=subprocess.PIPE,
-        start_new_session=True,
     )
     deadline = time.monotonic() + 60
     while not any(name.startswith(".out.") for name in os.listdir(tmp_path)):
@@ -75,6 +74,23 @@ def test_binary_is_refused_on_a_terminal(tdmm, motion_file):
     assert (outcome.code, "terminal" in outcome.error_line) == (2, True)
     outcome = tdmm("render", "-", "-o", "out.mp4", terminal=("stdin",))
     assert (outcome.code, "terminal" in outcome.error_line) == (2, True)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "closed", "said"),
+    [
+        (["fit", "-", "-o", "out.npz"], 0, b"cannot read standard input"),
+        (["info", "smile.npz"], 1, b"Bad file descriptor"),
+        (["render", "smile.npz", "--size", "32"], 1, b"Bad file descriptor"),
+    ],
+)
+def test_a_standard_stream_that_is_closed(tmp_path, motion_file, arguments, closed, said):
+    """As in `tdmm fit - <&-`: not a fault, and no file of ours takes the stream's number."""
+    done = run(*arguments, cwd=tmp_path, preexec_fn=lambda: os.close(closed))
+    assert done.returncode == 1
+    assert done.stderr.count(b"\n") == 1
+    assert said in done.stderr
+    assert os.listdir(tmp_path) == [motion_file.name]
 
 
 def test_a_progress_bar_only_on_a_terminal(tdmm, tmp_path, motion_file, monkeypatch):

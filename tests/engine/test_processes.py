@@ -156,12 +156,12 @@ if __name__ == "__main__":
 
 
 @pytest.mark.parametrize("whole_group", [True, False])
-def test_ctrl_c_ends_all_and_unfinished_files_are_removed(tmp_path, whole_group):
+def test_ctrl_c_ends_all_and_unfinished_files_are_removed(tmp_path, whole_group, start):
     """From a terminal, which tells every process of the group, and from `kill`, which tells only the first."""
     script = tmp_path / "script.py"
     items = [str(tmp_path / name) for name in ("a-slow", "b-slow", "c-slow")]
     script.write_text(SCRIPT.format(folder=str(Path(jobs.__file__).parent), items=items))
-    process = subprocess.Popen([sys.executable, script], stderr=subprocess.PIPE, start_new_session=True)
+    process = start([sys.executable, script], stderr=subprocess.PIPE)
     begun = [Path(f"{item}.begun") for item in items[:2]]
     deadline = time.monotonic() + 60
     while not all(path.exists() and path.read_text() for path in begun):
