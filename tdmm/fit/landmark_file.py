@@ -18,6 +18,8 @@ KEYS = ("points", "image_size", "score", "timestamps", "fps", "scheme")
 _N_POINTS = {"mediapipe478": 478, "mediapipe468": 468, "ibug68": 68}
 # Coordinates that never exceed this are parts of the picture's sides, not pixels.
 NORMALISED = 2.0
+# So many sides of the picture away from it no landmark is.
+FAR = 100
 # The part of a frame's landmarks that have to be seen, else the frame counts as one without a face.
 ENOUGH = 0.2
 
@@ -68,6 +70,14 @@ def read_landmarks(path: str | os.PathLike[str]) -> Observations:
             f"{name}: no frame holds both outer corners of the eyes (points {right} and {left}), which sizes are "
             "measured by"
         )
+    image_size = _image_size(name, arrays["image_size"])
+    if (farthest := np.abs(points[visible > 0]).max()) > FAR * max(image_size):
+        raise LandmarkFileError(f"{name}: points: found {farthest:.3g} pixels, more than {FAR} pictures away")
+    right, left = (points[corners, number] for number in scheme.outer_eyes)
+    if not (right != left).any():
+        raise LandmarkFileError(
+            f"{name}: the outer corners of the eyes (points {scheme.outer_eyes}) lie on one another in all frames"
+        )
     points = filled_in(points, visible > 0, scheme)
     points[score == 0] = 0
     return Observations(
@@ -75,7 +85,7 @@ def read_landmarks(path: str | os.PathLike[str]) -> Observations:
         score=score,
         timestamps=timestamps,
         fps=fps,
-        image_size=_image_size(name, arrays["image_size"]),
+        image_size=image_size,
         name=Path(path).name,
         decode_seconds=0.0,
         detect_seconds=0.0,

@@ -39,7 +39,8 @@ def reprojection(motion: FaceMotion, model: FaceModel, points: np.ndarray, seen:
     """
     miss = np.linalg.norm(project_landmarks(motion, model)[seen] - points[seen], axis=-1)
     eyes = outer_eye_distance(points[seen], model)
-    return 100 * miss / np.where(np.isnan(eyes), np.nanmedian(eyes), eyes)[:, None]
+    measured = eyes > 0  # NaN: not seen; 0: taken for one point
+    return 100 * miss / np.where(measured, eyes, np.median(eyes[measured]))[:, None]
 
 
 def outer_eye_distance(points: np.ndarray, model: FaceModel) -> np.ndarray:

@@ -153,6 +153,8 @@ MALFORMED = {
     "another number": (dict(scheme="mediapipe478"), "expected 478 landmarks of mediapipe478, found 68"),
     "unknown scheme": (dict(scheme="wflw98"), "scheme: expected mediapipe478, mediapipe468, ibug68, found 'wflw98'"),
     "infinite": (dict(points=np.where(good() > 390, np.inf, good())), "infinite"),
+    "far outside": (dict(points=good() * 1e9), "more than 100 pictures away"),
+    "eyes in one place": (dict(points=np.full((6, 68, 2), 50.0)), "outer corners of the eyes .* lie on one another"),
     "parts of the picture": (dict(points=good() / 512), "multiply parts of the picture's width and height"),
     "score per landmark": (dict(score=np.ones((6, 68))), r"score: expected numbers \(6,\)"),
     "score in percent": (dict(score=np.full(6, 99.0)), "score: expected 0..1, found 99..99"),
@@ -166,6 +168,15 @@ MALFORMED = {
     "three sizes": (dict(image_size=(512, 512, 3)), r"image_size: .* found \[512, 512, 3\]"),
     "half a pixel": (dict(image_size=(512.5, 512)), "image_size"),
 }
+
+
+def test_eyes_in_one_place_in_one_frame_do_no_harm(tmp_path, head, truth):
+    """What is measured in eye distances is measured in those of the other frames there."""
+    points = seen_of(truth, head, "ibug68").points.copy()
+    points[7] = points[7, 30]
+    fitted = fit(save(tmp_path / "points.npz", points), head, truth)
+    assert np.isfinite(fitted.meta["fit"]["reprojection_percent"])
+    json.dumps(fitted.meta, allow_nan=False)
 
 
 @pytest.mark.parametrize("case", MALFORMED)
