@@ -205,6 +205,8 @@ def command(
     teller = Teller(plan, console, stdout, as_json=as_json)
     waiting = len(plan.jobs) - len(there)
     if waiting:
+        if plan.folder is not None:
+            paths.check_folder(plan.folder)
         work = _chosen_device(work, device)
     run = partial(run_over, plan.jobs, is_done=there.__contains__, on_event=teller.tell)
     try:

@@ -75,7 +75,7 @@ def plan(inputs: Sequence[str], output: str | None, preview: str | None) -> Plan
 def _plan_corpus(folder: str, output: str | None, preview: str | None) -> Plan:
     if output is not None or preview is not None:
         option = "-o" if output is not None else "--preview"
-        raise UsageError(f"{folder} is a corpus, whose motions go into {folder}/{MOTIONS}/: leave {option} out")
+        raise UsageError(f"{folder} is a corpus, whose motions go into {Path(folder) / MOTIONS}: leave {option} out")
     manifest = find_manifest(folder)
     assert manifest is not None
     clips = read_manifest(manifest)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import time
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, TextIO
 
@@ -11,7 +12,7 @@ from tdmm.cli import paths
 from tdmm.cli.console import Batch, Console
 from tdmm.cli.fit_inputs import FitJob, Plan
 from tdmm.engine import Event
-from tdmm.errors import WorkerError
+from tdmm.errors import TdmmError, WorkerError
 from tdmm.io.manifest import update_manifest
 from tdmm.io.whole import whole_file
 
@@ -65,18 +66,22 @@ class Teller:
             return
         self._to_record[job.clip] = {"motion": str(Path(job.target).relative_to(plan.manifest.parent).as_posix())}
         if time.monotonic() - self._recorded_at > RECORD_SECONDS:
-            self.record()
+            self._recorded_at = time.monotonic()
+            with suppress(TdmmError):  # somebody else's fault in it: tried again, and told at the end
+                self.record()
 
     def record(self) -> None:
         """Write what is done into the manifest of the corpus."""
         if self._plan.manifest is not None:
             update_manifest(self._plan.manifest, self._to_record)
         self._to_record.clear()
-        self._recorded_at = time.monotonic()
 
     def close(self) -> None:
-        """At the end, and when the run is given up: the manifest, and the list of failures beside the motions."""
+        """At the end, and when the run is given up: the list of failures beside the motions, and the manifest."""
+        self._list_failures()
         self.record()
+
+    def _list_failures(self) -> None:
         if self._plan.folder is None or not self._plan.folder.is_dir():
             return
         place = self._plan.folder / FAILURES

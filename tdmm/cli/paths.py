@@ -80,6 +80,15 @@ def check_place(path: str | Path, *, force: bool) -> None:
         raise OutputError(f"{path} is already there; replace it with --force, or name another place with -o")
 
 
+def check_folder(path: Path) -> None:
+    """Before the work: can files be made in this folder, or the folder itself? Raises `OutputError`."""
+    there = path.resolve()
+    while not there.exists():
+        there = there.parent
+    if not os.access(there, os.W_OK):
+        raise OutputError(f"{path}: the folder {there} is not writable; name another place with -o")
+
+
 def refuse_same(inputs: Sequence[str], output: str) -> None:
     """Raises `UsageError` when an input would be replaced by the output."""
     for name in inputs:
@@ -108,8 +117,8 @@ def plan_jobs(sources: Sequence[str], output: str, suffix: str, stems: Sequence[
         return [Job(sources[0], output)]
     if output == STANDARD:
         raise UsageError(f"{len(sources)} inputs need a folder: -o DIR/")
-    if Path(output).is_file():
-        raise UsageError(f"-o {output} is a file; {len(sources)} inputs need a folder: -o DIR/")
+    if Path(output).is_file():  # without the / at its end
+        raise UsageError(f"-o {Path(output)} is a file; {len(sources)} inputs need a folder: -o DIR/")
     if not folder and Path(output).suffix.lower() == suffix:
         raise UsageError(f"-o {output} names one file; {len(sources)} inputs need a folder: -o DIR/")
     by_target: dict[str, str] = {}

@@ -114,6 +114,24 @@ def test_inputs_that_do_not_fit_are_told_in_one_line(tdmm, clips, tmp_path, monk
     assert said in outcome.error_line
 
 
+@pytest.mark.parametrize("inputs", [["clips", "-o", "out/"], ["corpus"]])
+def test_a_folder_without_rights_is_told_before_the_work(tdmm, clips, tmp_path, monkeypatch, inputs):
+    """root may write everywhere, so the answer of the system is given here."""
+    from tdmm.cli import fit_work, paths
+
+    def work(*_):
+        raise AssertionError("work was begun")
+
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "corpus").mkdir()
+    (tmp_path / "corpus" / "manifest.jsonl").write_text('{"id": "a", "video": "a.mp4"}')
+    monkeypatch.setattr(paths.os, "access", lambda *_: False)
+    monkeypatch.setattr(fit_work.FitWork, "load", work)
+    outcome = tdmm("fit", *inputs, "--workers", 1)
+    assert outcome.code == 1
+    assert "not writable" in outcome.error_line
+
+
 # -- corpora -------------------------------------------------------------------------------------------
 
 
@@ -161,6 +179,30 @@ def test_a_motion_that_the_manifest_does_not_know_yet_is_recorded_not_fitted_aga
     recorded = [json.loads(line)["motion"] for line in (corpus / "manifest.jsonl").read_text().splitlines()]
     assert recorded == ["motions/a.npz", "motions/b.npz", "motions/c.npz", "motions/set/d.npz"]
     assert read_motion(corpus / "motions" / "a.npz") == motion
+
+
+def test_a_manifest_that_breaks_meanwhile_ends_no_run(tdmm, corpus, monkeypatch):
+    """Somebody else's torn line: all clips are fitted, the failures are listed, then it is told."""
+    from tdmm.cli import fit_report, fit_work
+
+    fit = fit_work.FitWork.fit
+
+    def fit_and_tear(*arguments, **options):
+        manifest = corpus / "manifest.jsonl"
+        if not manifest.read_text().endswith("{"):
+            manifest.write_text(manifest.read_text() + "{")
+        return fit(*arguments, **options)
+
+    monkeypatch.setattr(fit_work.FitWork, "fit", fit_and_tear)
+    monkeypatch.setattr(fit_report, "RECORD_SECONDS", 0.0)
+    outcome = tdmm("fit", corpus, "--workers", 1)
+    assert outcome.code == 1
+    assert "manifest.jsonl, line 5" in outcome.stderr.splitlines()[-1]
+    assert tree(corpus / "motions") == ["a.npz", "b.npz", "failed.jsonl", "set/d.npz"]
+    assert "Traceback" not in outcome.stderr
+    (corpus / "manifest.jsonl").write_text((corpus / "manifest.jsonl").read_text().removesuffix("{"))
+    assert tdmm("fit", corpus, "--workers", 1, "--quiet").code == 1
+    assert (corpus / "manifest.jsonl").read_text().count('"motion"') == 3
 
 
 def test_a_video_folder_is_a_corpus_too(tdmm, tmp_path, face_clip):
