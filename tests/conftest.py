@@ -10,6 +10,11 @@ from contextlib import suppress
 
 import pytest
 
+# The tensors of the tests are small. Several threads each gain them nothing, and cost four times as much on a machine
+# that does something else too, where the threads wait for one another at full speed. Read when torch is imported.
+for variable in ("OMP_NUM_THREADS", "MKL_NUM_THREADS"):
+    os.environ.setdefault(variable, "1")
+
 
 def pytest_configure() -> None:
     """A shell ignores Ctrl-C in what it runs in the background, and programs started from there would inherit that."""

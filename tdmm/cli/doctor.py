@@ -187,6 +187,15 @@ def check_head() -> list[Finding]:
     ]
 
 
+def check_prior() -> list[Finding]:
+    """Whether the trained network of `tdmm fit` is there; without it landmarks alone are fitted."""
+    from tdmm.fit import prior
+
+    if prior.has_prior():
+        return [Finding("prior of fit", "ok", "fit reads expressions from the pictures too")]
+    return [Finding("prior of fit", "optional", "fit reads expressions from landmarks alone (docs/fitting.md)")]
+
+
 def check_cache() -> list[Finding]:
     """Where tdmm keeps what takes long to make from a user's face model, and whether it can."""
     folder = face_models.cache_folder()
@@ -232,6 +241,7 @@ _CHECKS: tuple[Callable[[], list[Finding]], ...] = (
     check_ffmpeg,
     check_head,
     check_mediapipe,
+    check_prior,
     check_cache,
     check_numba_cache,
     check_optional,

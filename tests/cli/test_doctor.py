@@ -39,6 +39,18 @@ def test_a_missing_library_is_recognised(monkeypatch):
     assert finding.mend == "apt-get install -y libgl1 libglib2.0-0"
 
 
+def test_whether_fit_reads_pictures_is_told(monkeypatch):
+    from tdmm.fit import prior
+
+    monkeypatch.setattr(prior, "has_prior", lambda: False)
+    (finding,) = doctor.check_prior()
+    assert finding.state == "optional"
+    assert "landmarks alone" in finding.found
+    monkeypatch.setattr(prior, "has_prior", lambda: True)
+    (finding,) = doctor.check_prior()
+    assert finding.state == "ok"
+
+
 def test_a_package_that_is_not_installed(monkeypatch):
     def version(name):
         if name == "numba":
