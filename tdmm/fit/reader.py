@@ -15,6 +15,8 @@ from tdmm.fit.prior import Prediction
 
 # Frames whose crops go through the network together, and frames whose convolutions over time do.
 BATCH, WINDOW = 32, 4096
+# So many batches of crops (2 MB each) wait for the network or go through it, where the detector is the quicker one.
+WAITING = 3
 
 
 class PriorReader:
@@ -88,6 +90,8 @@ class PriorReader:
         crops = [torch.as_tensor(batch[:n_frames].copy()) for batch in self._crops]
         points, scale = torch.cat(self._points), torch.cat(self._scale)
         self._points, self._scale = [], []
+        if len(self._features) >= WAITING:
+            self._features[-WAITING].result()
         self._features.append(self._thread.submit(self._run, crops, points, scale))
 
     def _run(self, crops: list[torch.Tensor], points: torch.Tensor, scale: torch.Tensor) -> torch.Tensor:

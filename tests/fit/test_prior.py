@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +16,7 @@ from tdmm.face import load_face_model
 from tdmm.fit.crops import CUTS
 from tdmm.fit.network import NetworkConfig, PriorNetwork, Reading, folded, pauses, to_input
 from tdmm.fit.prior import LandmarkResponse, Prior, line_of_sight, read_prior, save_prior
-from tdmm.fit.reader import prediction_of, read_clip, roll_matrix
+from tdmm.fit.reader import BATCH, WAITING, prediction_of, read_clip, roll_matrix
 
 N_CONTROLS = 5
 SMALL = NetworkConfig(
@@ -187,6 +188,25 @@ def test_two_readers_joined_are_one(clip: tuple[list[np.ndarray], np.ndarray]) -
     kept = one.predict(seconds, keep=some)
     assert len(kept) == len(some)
     assert len(one.predict(seconds, keep=np.isin(np.arange(37), some))) == len(some)
+
+
+def test_a_slow_network_holds_its_pictures_back(clip: tuple[list[np.ndarray], np.ndarray]) -> None:
+    """Else the crops of a long video would pile up where the detector is the quicker one."""
+    images, points = clip
+    prior = random_prior()
+    reader, quick = prior.reader(), prior.network.frame_features
+
+    def slow(*inputs: torch.Tensor) -> torch.Tensor:
+        time.sleep(0.3)
+        return quick(*inputs)
+
+    prior.network.frame_features = slow  # type: ignore[method-assign]
+    waiting = []
+    for number in range(8 * BATCH):
+        reader.see(images[number % 37], points[number % 37])
+        waiting.append(sum(not part.done() for part in reader._features))
+    assert 1 <= max(waiting) <= WAITING
+    assert len(reader.predict(np.arange(8 * BATCH) / 24)) == 8 * BATCH
 
 
 def test_reader_refuses_what_does_not_fit(clip: tuple[list[np.ndarray], np.ndarray]) -> None:
