@@ -99,7 +99,7 @@ def interpolate(
 ) -> torch.Tensor:
     """Attributes (N, C) at the covered pixels; gradients to `vertices` and `attributes`.
 
-    vertices: (B, V, 3) metres in the camera frame of DESIGN (y up, looking along -z).
+    vertices: (B, V, 3) metres in the camera frame (y up, looking along -z).
     attributes: (B, A, C) or (A, C), shared by the batch. faces: (F, 3) int64 into vertices. attribute_faces: (F, 3)
     int64 into attributes, if those are not the vertices' (texture coordinates). intrinsics: (3, 3) or (B, 3, 3) pixels.
     """

@@ -1,4 +1,4 @@
-"""The solver's projection is DESIGN's, and its derivatives are those of the function itself."""
+"""The solver's projection is that of docs/conventions.md, and its derivatives are those of the function itself."""
 
 import torch
 from roma import rotvec_to_rotmat
