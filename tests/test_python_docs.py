@@ -53,7 +53,8 @@ def test_the_conventions_name_every_key_of_a_motion_file():
     from tdmm.io.motion_file import motion_bytes
     from tdmm.motion import make_motion
 
-    motion = make_motion(np.zeros((1, 1)), ["a"], face_model="m", face_model_sha256="s")
+    told = {"expression_confidence": np.ones((1, 1), np.float32)}
+    motion = make_motion(np.zeros((1, 1)), ["a"], face_model="m", face_model_sha256="s", **told)
     text = (DOCS / "conventions.md").read_text()
     rows = dict(re.findall(r"^\| (`[^|]+`) \| ([^|]+) \|", text, re.M))
     documented = {name: kind for names, kind in rows.items() for name in re.findall(r"`(\w+)`", names)}

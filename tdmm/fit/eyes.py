@@ -71,14 +71,11 @@ def measure_lids(
     straight = opening(rest[..., :2].numpy())
     measured = opening(xy.numpy()) * straight / np.maximum(seen_from_here, 0.3 * straight)
     rows = gap_rows(model, rest[0].numpy(), scheme)
-    told = None if predicted is None else 1 + predicted @ rows.T
-    blinks = None if predicted is None else _columns(predicted, model.controls)
-    levels = np.array(
-        [
-            _levels(measured[:, eye], *(None if told is None else each[:, eye] for each in (told, blinks)))
-            for eye in range(2)
-        ]
-    )
+    if predicted is None:
+        levels = np.array([_levels(measured[:, eye], None, None) for eye in range(2)])
+    else:
+        told, blinks = 1 + predicted @ rows.T, _columns(predicted, model.controls)
+        levels = np.array([_levels(measured[:, eye], told[:, eye], blinks[:, eye]) for eye in range(2)])
     open_level, shut_level = levels.T
     return Lids(blink_scale((measured - shut_level) / (open_level - shut_level)), rows, open_level, shut_level)
 

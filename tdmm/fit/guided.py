@@ -1,7 +1,9 @@
 """The solver with a prediction: its two stages again, where every frame also has a guide, and time is solved exactly.
 
 Identity comes from frames that are seen well and lie near rest, so that what a smile does to the face stays a smile.
-Then all frames of a window are one system (`tdmm.fit.chain`): landmarks, guide, and changes from frame to frame.
+Then all frames of a window are one system (`tdmm.fit.frames`): landmarks, guide, and changes from frame to frame; once
+more when it is known what the landmarks miss all the time; and at last with the mesh itself laid onto the landmarks
+(`tdmm.fit.as_seen`).
 """
 
 from __future__ import annotations
@@ -12,20 +14,18 @@ import numpy as np
 import torch
 from roma import rotmat_to_rotvec
 
-from tdmm.fit.chain import solve_chain
+from tdmm.fit.as_seen import as_seen, as_seen_options
 from tdmm.fit.eyes import BLINKS, Lids, measure_lids, surely_blinking
+from tdmm.fit.frames import FrameSolver
 from tdmm.fit.guide import Guide, guide_of
 from tdmm.fit.landmark_model import LandmarkModel
-from tdmm.fit.normal_equations import BasisProducts, normal_equations
 from tdmm.fit.prior import REGIONS, Prediction
-from tdmm.fit.projection import POSE, Linearised, Pose, linearise, weak_perspective
+from tdmm.fit.projection import Pose, weak_perspective
 from tdmm.fit.regions import landmark_regions
 from tdmm.fit.scheme import Scheme
 from tdmm.fit.solve import (
-    DAMPING,
     Progress,
     Seen,
-    Shared,
     Solution,
     Solver,
     SolverOptions,
@@ -43,10 +43,6 @@ TOLD_SHUT, TOLD_OPEN = 0.2, 0.5
 CONTRADICTED = 0.8
 # A lid that is surely shut is believed this much more closely than one on its way.
 SHUT_SIGMA_PART = 0.6
-# Frames on either side of a window that are solved with it and not kept: the pull of a frame fades sooner.
-MARGIN = 24
-# Frames before and after a blink in which the lids may move as they like.
-BLINK_REACH = 3
 # Part of a landmark's weight that is left where its region cannot be seen: there the detector only guesses.
 HIDDEN_WEIGHT = 0.05
 # Key frames are chosen among this part of the frames, the best; a turn of the head by this angle (radians) is as bad
@@ -110,6 +106,11 @@ def solve_guided(
             seen.guide = with_lids(guide, lids, model, seen_parts, options.lid_sigma)
     frames = FrameSolver(model, scheme, replace(options, independence=options.guided_independence))
     solution = frames.fit(seen, seconds, pose, controls, shared)
+    if spread is None:
+        solution = frames.fit_changes(seen, seconds, solution)
+        if model.stray is not None:
+            mesh = FrameSolver(model.without_stray(), scheme, as_seen_options(options))
+            solution = as_seen(seen, seconds, solution, mesh)
     report(total)
     return solution
 
@@ -195,173 +196,3 @@ def with_lids(guide: Guide, lids: Lids, model: LandmarkModel, seen_parts: torch.
         gap_precision=known / sigma**2,
         gap_rows=rows,
     )
-
-
-class FrameSolver(Solver):
-    """Stage 2: pose and controls of all frames of a window at once, for a known identity, focal length and offset."""
-
-    def __init__(self, model: LandmarkModel, scheme: Scheme, options: SolverOptions) -> None:
-        super().__init__(model, options)
-        self.basis = BasisProducts(model.control_basis)
-        self.iris = IrisPlace.of(model, scheme)
-        names = model.controls.names
-        self.blinks = [names.index(name) for name in BLINKS if name in names]
-
-    def fit(self, seen: Seen, seconds: torch.Tensor, pose: Pose, controls: torch.Tensor, shared: Shared) -> Solution:
-        parts = []
-        for start in range(0, len(seen), self.options.block):
-            stop = min(start + self.options.block, len(seen))
-            low, high = max(start - MARGIN, 0), min(stop + MARGIN, len(seen))
-            window = slice(low, high)
-            solved = self._window(seen[window], seconds[window], pose[window], controls[window], shared)
-            kept = slice(start - low, stop - low)
-            parts.append((solved[0][kept], *(each[kept] for each in solved[1:])))
-        poses = [part[0] for part in parts]
-        joined = Pose(*(torch.cat([getattr(p, name) for p in poses]) for name in ("rotation", "place", "log_scale")))
-        values, inlier, variance = (torch.cat([part[n] for part in parts]) for n in (1, 2, 3))
-        return Solution(joined, values, shared, inlier, variance)
-
-    def _window(
-        self, seen: Seen, seconds: torch.Tensor, pose: Pose, controls: torch.Tensor, shared: Shared
-    ) -> tuple[Pose, torch.Tensor, torch.Tensor, torch.Tensor]:
-        steps = self.options.guided_iterations
-        inlier, variance = torch.ones(seen.xy.shape[:2]), torch.ones_like(controls)
-        for iteration in range(steps):
-            linear = linearise(self.points(shared, controls, pose), pose, shared.log_focal)
-            residual = seen.xy - linear.xy
-            weight, _, inlier = self.weights(residual, seen)
-            matrix, vector = normal_equations(linear, residual, weight, self.basis, with_focal=False)
-            if self.iris is not None:
-                self.iris.add_to(matrix, vector, linear, residual, seen, self.options.gaze_sigma)
-            self.add_prior(matrix, vector, seen, controls, pose, shared)
-            coupling = self._couple(matrix, vector, seen, seconds, pose, controls)
-            last = iteration + 1 == steps
-            step, found = self._step(matrix, vector, coupling, controls, with_variance=last)
-            if found is not None:
-                variance = found[:, POSE:]
-            step[:, :3] *= 0.5 / step[:, :3].norm(dim=1, keepdim=True).clamp(min=0.5)
-            pose = pose.moved(step[:, :POSE])
-            controls = self.bounded(controls + step[:, POSE:])
-        return pose, controls, inlier, variance
-
-    def _couple(
-        self,
-        matrix: torch.Tensor,
-        vector: torch.Tensor,
-        seen: Seen,
-        seconds: torch.Tensor,
-        pose: Pose,
-        controls: torch.Tensor,
-    ) -> torch.Tensor:
-        """Add the cost of changes from frame to frame; returns the coupling (T - 1, N) of neighbours.
-
-        The cost of a change is logarithmic (Cauchy), so that noise is smoothed, a quick move not; a blink is free.
-        """
-        if len(controls) < 2:
-            return vector[:0]
-        beats = (25 * (seconds[1:] - seconds[:-1])).sqrt().float()[:, None]
-        turn = rotmat_to_rotvec(pose.rotation[1:] @ pose.rotation[:-1].mT)
-        scale = pose.log_scale.exp()[:, None]
-        place = (pose.place[1:] - pose.place[:-1]) / (0.5 * (scale[1:] + scale[:-1]))
-        change = torch.cat(
-            [turn, place, (pose.log_scale[1:] - pose.log_scale[:-1])[:, None], controls[1:] - controls[:-1]], 1
-        )
-        options = self.options
-        usual = torch.cat(
-            [
-                torch.full((3,), options.still_turn),
-                torch.full((2,), options.still_place),  # metres at the head
-                torch.full((1,), options.still_place),
-                options.change * self._control_range(),
-            ]
-        )
-        usual = usual * beats
-        strength = options.guided_smoothness / usual.square() / (1 + (change / usual).square())
-        if self.blinks:
-            strength[:, [POSE + at for at in self.blinks]] *= 1 - blinking(seen, controls[:, self.blinks])[:, None]
-        # Unknown steps of place are picture units.
-        units = torch.ones_like(strength)
-        units[:, 3:5] = 2 / (scale[1:] + scale[:-1])
-        pull, stiffness = strength * units * change, strength * units.square()
-        vector[:-1] += pull
-        vector[1:] -= pull
-        diagonal = matrix.diagonal(dim1=1, dim2=2)
-        diagonal[:-1] += stiffness
-        diagonal[1:] += stiffness
-        return stiffness
-
-    def _step(
-        self,
-        matrix: torch.Tensor,
-        vector: torch.Tensor,
-        coupling: torch.Tensor,
-        controls: torch.Tensor,
-        *,
-        with_variance: bool,
-    ) -> tuple[torch.Tensor, torch.Tensor | None]:
-        """The Gauss-Newton step (T, N); what would cross its bound is held, the pose never."""
-        held = torch.zeros(vector.shape, dtype=torch.bool)
-        held[:, POSE:] = self.frozen(controls, vector[:, POSE:])
-        free = (~held).to(matrix)
-        variance = None
-        if with_variance:
-            _, variance = solve_chain(matrix, coupling, vector, with_variance=True)
-        blocks = matrix * free[:, :, None] * free[:, None, :]
-        diagonal = blocks.diagonal(dim1=1, dim2=2)
-        diagonal *= 1 + DAMPING
-        diagonal += held.to(matrix)
-        step, _ = solve_chain(blocks, coupling * free[1:] * free[:-1], vector * free)
-        return step, variance
-
-
-def blinking(seen: Seen, blinks: torch.Tensor) -> torch.Tensor:
-    """(T - 1,) 0..1: whether a blink goes on between a frame and the next, by the lids or else by the blinks (T, B)."""
-    shut = blinks.amax(1)
-    if seen.guide is not None and seen.guide.gap.shape[1]:
-        shut = torch.maximum(shut, 1 - seen.guide.gap.amin(1))
-    shut = (2 * shut).clamp(0, 1)
-    near = torch.nn.functional.max_pool1d(shut[None, None], 2 * BLINK_REACH + 1, 1, BLINK_REACH)[0, 0]
-    return torch.maximum(near[1:], near[:-1])
-
-
-class IrisPlace:
-    """Where the iris stands between the corners of its eye: what the detector's errors of a whole eye do not touch."""
-
-    def __init__(self, basis: torch.Tensor, at: list[list[int]], parts: list[torch.Tensor]) -> None:
-        self.basis, self.at, self.parts = basis, at, parts
-
-    @classmethod
-    def of(cls, model: LandmarkModel, scheme: Scheme) -> IrisPlace | None:
-        """None where the scheme has no irises, or the model no place for them."""
-        place = {int(number): at for at, number in enumerate(model.index)}
-        at, parts = [], []
-        for eye in scheme.eyes:
-            numbers = [*eye.iris, eye.outer, eye.inner]
-            if not eye.iris or any(number not in place for number in numbers):
-                return None
-            at.append([place[number] for number in numbers])
-            parts.append(torch.tensor([1 / len(eye.iris)] * len(eye.iris) + [-0.5, -0.5]))
-        return cls(model.control_basis, at, parts)
-
-    def add_to(
-        self,
-        matrix: torch.Tensor,
-        vector: torch.Tensor,
-        linear: Linearised,
-        residual: torch.Tensor,
-        seen: Seen,
-        sigma: float,
-    ) -> None:
-        """Add its normal equations. sigma: metres."""
-        for at, part in zip(self.at, self.parts, strict=True):
-            by_controls = torch.einsum("l,tlij,clj->tic", part, linear.by_point[:, at], self.basis[:, at])
-            by_pose = torch.einsum("l,tlij->tij", part, linear.pose[:, at])
-            jacobian = torch.cat([by_pose, by_controls], dim=2)
-            miss = torch.einsum("l,tli->ti", part, residual[:, at])
-            precision = seen.visible[:, at].amin(1) / (sigma * seen.scale) ** 2
-            # A miss of many sigmas is no glance but a wrong iris.
-            bound = 25.0
-            precision = precision * (bound / (bound + precision * miss.square().sum(1))) ** 2
-            weighted = jacobian * precision[:, None, None]
-            matrix += weighted.mT @ jacobian
-            vector += (weighted.mT @ miss[..., None])[..., 0]

@@ -99,6 +99,13 @@ class LandmarkModel:
             stray_basis=basis,
         )
 
+    def without_stray(self) -> LandmarkModel:
+        """The mesh's own landmarks."""
+        if self.stray is None or self.stray_basis is None:
+            return self
+        base, basis = self.base - self.stray, self.control_basis - self.stray_basis
+        return replace(self, base=base, control_basis=basis, stray=None, stray_basis=None)
+
 
 def landmark_model_of(model: FaceModel, n_shape: int, predicted: Sequence[str] = ()) -> LandmarkModel:
     """Reduce a face model with its first `n_shape` identity components. Raises `FaceModelError` without embedding.

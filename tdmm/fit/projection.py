@@ -7,8 +7,8 @@ P = R p beside it lands at
 
     x = (place_x + scale P_x) / d,   y = (place_y - scale P_y) / d,   d = 1 - (scale / f) P_z
 
-which is the camera's K diag(1, -1, -1) (R p + t). As f grows this becomes weak perspective, smoothly, and a wrong f hardly
-disturbs the other unknowns.
+which is the camera's K diag(1, -1, -1) (R p + t). As f grows this becomes weak perspective, smoothly, and a wrong f
+hardly disturbs the other unknowns.
 """
 
 from __future__ import annotations

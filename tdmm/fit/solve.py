@@ -38,6 +38,7 @@ class SolverOptions:
     noise: metres of jitter added to every landmark's sigma. independence: the part of the 2 L residuals of one frame
         that counts as independent (a detector's errors move together).
     outlier: in sigmas, where the loss begins to flatten. offset_sigma: metres, prior of the offset per landmark.
+    trust: weight of the identity's prior per key frame (frames of one clip err alike).
     sparsity: cost of a blendshape weight of 1.
     change: by how much a control usually changes in 1/25 s; larger changes cost hardly more (blinks).
     smoothness: weight of the changes. block: frames solved at once, for memory only.
@@ -47,6 +48,11 @@ class SolverOptions:
         control. An offset of 1 gives the truest expressions and head, less the smallest distance to the landmarks.
     guided_independence, guided_identity_independence: `independence` of the landmarks in all frames, and in those that
         tell the identity. widening, turn_widening: factors of the network's sigmas of controls and of rotation.
+    changes_independence: `independence` of how landmarks differ from what is always missed at them.
+    seen_sigma, seen_trust, seen_widening, seen_turn_sigma, seen_iterations: of the last stage, which lays the mesh
+        itself onto the landmarks (`tdmm.fit.as_seen`): metres, of every landmark; `trust`; factor of the spread that
+        the expressions were found with (larger ones come nearer to the landmarks, and farther from the truth);
+        radians, of the head's turn; steps.
     lid_sigma: of the gap between the lids, in parts of the open eye's. gaze_sigma: metres, of the iris's place between
         the corners of the eye. guided_smoothness: weight of the changes; still_turn, still_place: by how much the head
         usually turns (radians) and moves (parts of its distance) in 1/25 s.
@@ -65,6 +71,7 @@ class SolverOptions:
     independence: float = 1.0
     outlier: float = 5.0
     offset_sigma: float = 3e-4
+    trust: float = 1 / 8
     sparsity: float = 0.2
     change: float = 0.1
     smoothness: float = 1.0
@@ -73,6 +80,12 @@ class SolverOptions:
     stray_controls: float = 1.0
     guided_independence: float = 0.05
     guided_identity_independence: float = 0.3
+    changes_independence: float = 0.5
+    seen_sigma: float = 2e-3
+    seen_trust: float = 1 / 32
+    seen_widening: float = 0.25
+    seen_turn_sigma: float = 5e-3
+    seen_iterations: int = 6
     widening: float = 0.5
     turn_widening: float = 1.0
     lid_sigma: float = 0.07
@@ -300,7 +313,7 @@ class Solver:
 
     def _trust(self, n_frames: int) -> float:
         """Frames of one clip err alike: more than a few do not outvote the prior of the identity any further."""
-        return max(1.0, n_frames / 8)
+        return max(self.options.trust * 8, self.options.trust * n_frames)
 
     def _shared_prior(self, shared: Shared) -> torch.Tensor:
         prior = 0.5 * shared.shape.square().sum()
