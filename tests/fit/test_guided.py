@@ -18,7 +18,7 @@ from tdmm.fit.eyes import gap_rows, measure_lids
 from tdmm.fit.focal import FILM_DIAGONAL, told_focal
 from tdmm.fit.guide import guide_of
 from tdmm.fit.landmark_model import landmark_model_of
-from tdmm.fit.measure import jitter
+from tdmm.fit.measure import jitter, reprojection
 from tdmm.fit.prior import LandmarkResponse, Prediction, line_of_sight
 from tdmm.fit.projection import POSE, Pose
 from tdmm.fit.recovery import compare_expressions, exact_landmarks
@@ -390,6 +390,24 @@ def test_a_detector_that_strays_is_taken_into_account(head):
     )
     at = int(np.flatnonzero(model.index == 7)[0])
     assert straying.sigma[at] == model.sigma[at]
+
+
+def test_the_mesh_is_laid_where_a_straying_detector_sees_the_face(head, truth, monkeypatch):
+    """The detector sees every head bowed by two degrees, and its response says so: the mesh lies on its points all the
+    same, and the expressions are those that were predicted."""
+    bow = rotvec_to_rotmat(torch.tensor([float(np.radians(2.0)), 0.0, 0.0]))
+    rest = head.landmarks(head.vertices(torch.zeros(0), torch.zeros(1, len(head.expression_names))))[0]
+    offset = torch.nan_to_num(rest @ bow.mT - rest).numpy()
+    names = controls_of(head).names
+    response = LandmarkResponse(offset, np.zeros((len(names), *offset.shape), np.float32), np.full(len(offset), 1e-3))
+    monkeypatch.setattr("tdmm.fit.video._straying", lambda reduced, options: reduced.straying(response, names))
+    bowed = rotmat_to_rotvec(rotvec_to_rotmat(torch.as_tensor(truth.rotation).float()) @ bow).numpy()
+    observations = replace(exact_landmarks(replace(truth, rotation=bowed), head), spread=None)
+    fitted = fit(truth, head, observations, predict(truth, exact_landmarks(truth, head), head, sigma=0.05))
+    assert reprojection(fitted, head, observations.points, observations.seen).mean() < 0.5
+    assert np.abs(fitted.expression - truth.expression).mean() < 0.03
+    turned = rotvec_to_rotmat(torch.as_tensor(truth.rotation)).mT @ rotvec_to_rotmat(torch.as_tensor(fitted.rotation))
+    assert np.degrees(rotmat_to_rotvec(turned)[:, 0].mean()) == pytest.approx(2.0, abs=0.5)
 
 
 def test_the_focal_length_of_a_photograph(tmp_path):
