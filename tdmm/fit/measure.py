@@ -9,23 +9,28 @@ from tdmm.face.model import FaceModel
 from tdmm.fit.scheme import scheme_of
 from tdmm.motion import FaceMotion
 
+# Frames whose mesh is made at once.
+BLOCK = 128
+
 
 def project_landmarks(motion: FaceMotion, model: FaceModel) -> np.ndarray:
     """(T, L, 2) pixels of the model's embedded landmarks under a motion; NaN for those without a place."""
-    tensor = lambda name: torch.from_numpy(getattr(motion, name))  # noqa: E731
-    parts = []
-    with torch.inference_mode():
-        for start in range(0, len(motion), 128):
-            at = slice(start, start + 128)
-            vertices = model.vertices(
-                tensor("shape"),
-                tensor("expression")[at],
-                **{n: tensor(n)[at] for n in ("rotation", "translation", "neck_pose", "jaw_pose", "eyes_pose")},
-            )
-            parts.append(model.landmarks(vertices).numpy())
-    world = np.concatenate(parts).astype(np.float64) * (1, -1, -1)
+    return np.concatenate([_projected(motion, model, start) for start in range(0, len(motion), BLOCK)])
+
+
+def _projected(motion: FaceMotion, model: FaceModel, start: int) -> np.ndarray:
+    """`project_landmarks` of one block of frames."""
+    pose = ("expression", "rotation", "translation", "neck_pose", "jaw_pose", "eyes_pose")
+    world = _landmarks(motion, model, start, pose).astype(np.float64) * (1, -1, -1)
     homogeneous = world @ motion.camera.T
     return homogeneous[..., :2] / homogeneous[..., 2:]
+
+
+def _landmarks(motion: FaceMotion, model: FaceModel, start: int, pose: tuple[str, ...]) -> np.ndarray:
+    """(B, L, 3) metres of the block that begins at frame `start`, posed by these arrays of the motion."""
+    tensors = {name: torch.from_numpy(getattr(motion, name)[start : start + BLOCK]) for name in pose}
+    with torch.inference_mode():
+        return model.landmarks(model.vertices(torch.from_numpy(motion.shape), **tensors)).numpy()
 
 
 def reprojection(motion: FaceMotion, model: FaceModel, points: np.ndarray, seen: np.ndarray) -> np.ndarray:
@@ -37,7 +42,11 @@ def reprojection(motion: FaceMotion, model: FaceModel, points: np.ndarray, seen:
     points: (T, L, 2) pixels of the scheme that the model's embedding has, NaN where not seen; in frames without the eye
     corners the usual distance between them counts. seen: (T,) bool with N true.
     """
-    miss = np.linalg.norm(project_landmarks(motion, model)[seen] - points[seen], axis=-1)
+    miss = np.zeros((len(motion), points.shape[1]))  # block by block: the points of a long video take gigabytes
+    for start in range(0, len(motion), BLOCK):
+        block = slice(start, start + BLOCK)
+        miss[block] = np.linalg.norm(_projected(motion, model, start) - points[block], axis=-1)
+    miss = miss[seen]
     eyes = outer_eye_distance(points[seen], model)
     measured = eyes > 0  # NaN: not seen; 0: taken for one point
     return 100 * miss / np.where(measured, eyes, np.median(eyes[measured]))[:, None]
@@ -57,19 +66,18 @@ def jitter(motion: FaceMotion, model: FaceModel, seen: np.ndarray) -> float:
     the median over runs of three seen frames, since a face is rather still in half of them. seen: (T,) bool. 0 where
     there is no such run.
     """
-    tensor = lambda name: torch.from_numpy(getattr(motion, name))  # noqa: E731
     runs = seen[:-2] & seen[1:-1] & seen[2:]
     if not runs.any():
         return 0.0
-    parts = []
-    with torch.inference_mode():
-        for start in range(0, len(motion), 128):
-            at = slice(start, start + 128)
-            joints = {name: tensor(name)[at] for name in ("jaw_pose", "eyes_pose")}
-            parts.append(model.landmarks(model.vertices(tensor("shape"), tensor("expression")[at], **joints)).numpy())
-    points = np.concatenate(parts).astype(np.float64)
-    points = points[:, np.isfinite(points).all((0, 2))]
     step = np.diff(motion.timestamps)
-    speed = np.diff(points, axis=0) / step[:, None, None]
-    acceleration = np.diff(speed, axis=0) / (0.5 * (step[1:] + step[:-1]))[:, None, None]
-    return 1000 * float(np.median(np.sqrt((acceleration[runs] ** 2).sum(2).mean(1))))
+    square = []  # mm^2 / s^4 of each run; a block begins with the last two frames of the one before
+    before = np.zeros((0, 0, 3))
+    for start in range(0, len(motion), BLOCK):
+        points = _landmarks(motion, model, start, ("expression", "jaw_pose", "eyes_pose")).astype(np.float64)
+        points = points[:, np.isfinite(points).all((0, 2))]
+        points = np.concatenate([before, points]) if start else points
+        steps = step[max(start - 2, 0) : start + BLOCK - 1, None, None]
+        speed = np.diff(points, axis=0) / steps
+        square.append(((np.diff(speed, axis=0) / (0.5 * (steps[1:] + steps[:-1]))) ** 2).sum(2).mean(1))
+        before = points[-2:]
+    return 1000 * float(np.median(np.sqrt(np.concatenate(square)[runs])))
