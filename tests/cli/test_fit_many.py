@@ -233,9 +233,10 @@ def children(parent: int) -> list[int]:
     return found
 
 
-def is_python_worker(process: int) -> bool:
+def runs(process: int, word: bytes) -> bool:
+    """Whether the word is in the command line of that process."""
     try:
-        return b"spawn_main" in Path(f"/proc/{process}/cmdline").read_bytes()
+        return word in Path(f"/proc/{process}/cmdline").read_bytes()
     except OSError:
         return False
 
@@ -282,9 +283,9 @@ def test_a_worker_is_killed_then_ctrl_c_then_the_rest(tdmm, start, tmp_path, fac
     )
 
     def decoding():
-        """The worker, once its video is being decoded."""
-        workers = [child for child in children(process.pid) if is_python_worker(child)]
-        return [worker for worker in workers if len(children(worker)) > 0]
+        """The worker, once its video is being decoded; while it loads it may have other children."""
+        workers = [child for child in children(process.pid) if runs(child, b"spawn_main")]
+        return [worker for worker in workers if any(runs(child, b"-long.mp4") for child in children(worker))]
 
     (worker,) = wait_for(decoding, process)
     os.kill(worker, signal.SIGKILL)
