@@ -43,22 +43,12 @@ class FrameSolver(Solver):
         """
         options = self.options
         closely = FrameSolver(self.model, self.scheme, replace(options, independence=options.changes_independence))
-        shared = replace(found.shared, offset=closely.constant(seen, found, options.guided_independence))
-        return closely.fit(seen, seconds, found.pose, found.controls, shared)
-
-    def constant(self, seen: Seen, found: Solution, independence: float) -> torch.Tensor:
-        """The offset (L, 3) that explains what is missed in all frames; as a miss of it counts by `independence`."""
+        # As a miss of it counts by `guided_independence`.
         at = slice(None, None, max(1, len(seen) // CONSTANT_FRAMES))
-        seen, pose = seen[at], found.pose[at]
-        linear = linearise(self.points(found.shared, found.controls[at], pose), pose, found.shared.log_focal)
-        miss = seen.xy - linear.xy
-        wanted = miss + (linear.by_point @ found.shared.offset[..., None])[..., 0]
-        weight = self.weights(miss, seen)[0]
-        weighted = linear.by_point * weight[..., None, None]
-        total = torch.einsum("tlij,tlik->ljk", weighted, linear.by_point)
-        vector = torch.einsum("tlij,tli->lj", weighted, wanted)
-        held = independence * len(seen) / self.sigma**2
-        return torch.linalg.solve(total + held[:, None, None] * torch.eye(3), vector)
+        held = (options.guided_independence * len(seen[at]) / self.sigma**2)[:, None, None]
+        offset = closely.offset(seen[at], found.pose[at], found.controls[at], found.shared, held)
+        shared = replace(found.shared, offset=offset)
+        return closely.fit(seen, seconds, found.pose, found.controls, shared)
 
     def fit(self, seen: Seen, seconds: torch.Tensor, pose: Pose, controls: torch.Tensor, shared: Shared) -> Solution:
         poses: list[Pose] = []
@@ -73,13 +63,8 @@ class FrameSolver(Solver):
             kept = slice(start - low, stop - low)
             poses.append(of[kept])
             parts.append((values[kept], inlier[kept], variance[kept]))
-        joined = Pose(
-            torch.cat([p.rotation for p in poses]),
-            torch.cat([p.place for p in poses]),
-            torch.cat([p.log_scale for p in poses]),
-        )
         values, inlier, variance = (torch.cat(same) for same in zip(*parts, strict=True))
-        return Solution(joined, values, shared, inlier, variance)
+        return Solution(Pose.joined(poses), values, shared, inlier, variance)
 
     def _window(
         self, seen: Seen, seconds: torch.Tensor, pose: Pose, controls: torch.Tensor, shared: Shared

@@ -13,6 +13,7 @@ hardly disturbs the other unknowns.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -30,6 +31,15 @@ class Pose:
     rotation: torch.Tensor
     place: torch.Tensor
     log_scale: torch.Tensor
+
+    @staticmethod
+    def joined(poses: Sequence[Pose]) -> Pose:
+        """The frames of all, one after the other."""
+        return Pose(
+            torch.cat([pose.rotation for pose in poses]),
+            torch.cat([pose.place for pose in poses]),
+            torch.cat([pose.log_scale for pose in poses]),
+        )
 
     def __getitem__(self, frames: slice | torch.Tensor) -> Pose:
         return Pose(self.rotation[frames], self.place[frames], self.log_scale[frames])

@@ -290,7 +290,8 @@ class Solver:
         done, damping = 0, 1e-3
         for number, steps in enumerate(rounds(options)):
             if number > 0:
-                shared = replace(shared, offset=self._offset(seen, pose, controls, shared))
+                held = self._trust(len(seen)) * options.independence / options.offset_sigma**2
+                shared = replace(shared, offset=self.offset(seen, pose, controls, shared, held))
             for _ in range(steps):
                 pose, controls, shared, damping = self._shared_step(
                     seen, pose, controls, shared, basis, damping, widening(done)
@@ -376,11 +377,14 @@ class Solver:
             return new_pose, new_controls, new_shared, max(damping * 0.3, 1e-5)
         return pose, controls, shared, min(damping * 10, 1e3)
 
-    def _offset(self, seen: Seen, pose: Pose, controls: torch.Tensor, shared: Shared) -> torch.Tensor:
-        """The offset (L, 3) of each landmark that explains what is left in all key frames, against its prior.
+    def offset(
+        self, seen: Seen, pose: Pose, controls: torch.Tensor, shared: Shared, held: float | torch.Tensor
+    ) -> torch.Tensor:
+        """The offset (L, 3) of each landmark that explains what is left in all frames, against its prior.
 
         A person's lids, lips and brows at rest differ from every identity of the model, and the detector has its own
-        idea of where a point lies; without this, expressions would pay for both.
+        idea of where a point lies; without this, expressions would pay for both. held: the prior's precision, 1/m^2, of
+        all landmarks or (L, 1, 1) of each.
         """
         linear = linearise(self.points(shared, controls, pose), pose, shared.log_focal)
         residual = seen.xy - linear.xy
@@ -390,8 +394,7 @@ class Solver:
         weighted = linear.by_point * weight[..., None, None]
         matrix = torch.einsum("tlij,tlik->ljk", weighted, linear.by_point)
         vector = torch.einsum("tlij,tli->lj", weighted, wanted)
-        prior = self._trust(len(seen)) * self.options.independence / self.options.offset_sigma**2
-        return torch.linalg.solve(matrix + prior * torch.eye(3), vector)
+        return torch.linalg.solve(matrix + held * torch.eye(3), vector)
 
     # -- stage 2 -----------------------------------------------------------------------------------
 
@@ -418,7 +421,7 @@ class Solver:
                 )
                 for at in (slice(i, i + options.block) for i in range(0, n_frames, options.block))
             ]
-            pose = Pose(*(torch.cat([getattr(u[0], f) for u in updated]) for f in ("rotation", "place", "log_scale")))
+            pose = Pose.joined([u[0] for u in updated])
             controls, inlier = torch.cat([u[1] for u in updated]), torch.cat([u[2] for u in updated])
             report(begun + iteration + 1)
         return Solution(pose, controls, shared, inlier)
