@@ -54,6 +54,9 @@ def main() -> None:
         "--until", type=float, default=1.0, help="part of all training done then (default: %(default)s)"
     )
     parser.add_argument("--since", type=float, help="part of all training to begin at (default: the checkpoint's)")
+    parser.add_argument(
+        "--most-shards", type=int, default=0, help="that a GPU's memory holds; each run draws its own (default: all)"
+    )
     parser.add_argument("--batch", type=int, default=3072, help="frames of a training step (default: %(default)s)")
     parser.add_argument("--learning-rate", type=float, default=2e-3, help="highest (default: %(default)s)")
     arguments = parser.parse_args()
@@ -105,6 +108,7 @@ def run_train(arguments: argparse.Namespace) -> None:
             minutes=arguments.train_minutes,
             until=arguments.until,
             since=arguments.since,
+            most_shards=arguments.most_shards,
             batch=arguments.batch,
             learning_rate=arguments.learning_rate,
         )

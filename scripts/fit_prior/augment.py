@@ -1,19 +1,23 @@
-"""What a clip's crops and landmarks could just as well have been: in other light, less sharp, framed otherwise."""
+"""What a clip's crops and landmarks could just as well have been: in other light, less sharp, covered."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import torch
 from torch.nn import functional
+
+from tdmm.fit.crops import CUTS
+
+from .covers import CoverOptions, Covers, crop_centres, guessed
 
 
 @dataclass(frozen=True)
 class AugmentOptions:
     """Spreads (standard deviations or largest values) of what is drawn for each clip, and chances.
 
-    gain, tint, contrast, gamma: of the light, shared by a clip's crops. blur, noise, cutout, blank: chances; the last
-    two cover a part of a crop, or all of it. turn, stretch, shift: of a crop within its frame: radians, parts, widths.
+    gain, tint, contrast, gamma: of the light, shared by a clip's crops. blur, noise: chances. turn,
+    stretch, shift: of a crop within its frame: radians, parts, widths.
     point_noise, point_shift: millimetres, of a landmark in a frame and in a whole clip. point_stretch: parts of the
     face. point_warp: millimetres by which a face is bent smoothly, through a whole clip: people are made in more ways
     than the head's identities know.
@@ -26,8 +30,6 @@ class AugmentOptions:
     blur: float = 0.4
     noise: float = 0.5
     most_noise: float = 0.08
-    cutout: float = 0.08
-    blank: float = 0.02
     turn: float = 0.03
     stretch: float = 0.05
     shift: float = 0.02
@@ -35,13 +37,19 @@ class AugmentOptions:
     point_shift: float = 0.5
     point_stretch: float = 0.04
     point_warp: float = 0.8
+    covers: CoverOptions = field(default_factory=CoverOptions)
 
 
 def augment_crops(
-    crops: tuple[torch.Tensor, ...], clip: torch.Tensor, n_clips: int, options: AugmentOptions, dtype: torch.dtype
+    crops: tuple[torch.Tensor, ...], points: torch.Tensor, covers: Covers, options: AugmentOptions, dtype: torch.dtype
 ) -> tuple[torch.Tensor, ...]:
-    """Crops (N, height, width, 3) uint8 of frames that belong to clips (N,), as the network's input in -1..1."""
-    device = clip.device
+    """Crops (B, T, height, width, 3) uint8 as the network's input (B * T, 3, height, width) in -1..1.
+
+    points: (B, T, 478, 2) upright landmarks that they were cut by. covers: boxes in front of them.
+    """
+    device = points.device
+    n_clips, n_frames = points.shape[:2]
+    clip = torch.arange(n_clips, device=device).repeat_interleave(n_frames)
     draw = lambda *shape: torch.randn(n_clips, *shape, device=device)  # noqa: E731
     gain = (options.gain * draw(1) + options.tint * draw(3)).exp()[clip][:, :, None, None].to(dtype)
     contrast = (options.contrast * draw(1)).exp()[clip][:, :, None, None].to(dtype)
@@ -49,20 +57,24 @@ def augment_crops(
     noise = (torch.rand(n_clips, device=device) < options.noise) * torch.rand(n_clips, device=device)
     noise = (options.most_noise * noise**2)[clip][:, None, None, None].to(dtype)
     results = []
-    for crop in crops:
+    for crop, cut, centre in zip(crops, CUTS.values(), crop_centres(points), strict=True):
         # In 32 bits until it is sampled: 16 hold no place in a picture well enough.
-        x = _reframed(crop.permute(0, 3, 1, 2).float() / 255, clip, n_clips, options).to(dtype)
+        x = _reframed(crop.flatten(0, 1).permute(0, 3, 1, 2).float() / 255, clip, n_clips, options).to(dtype)
         x = (x * gain).clamp(1e-3, 1) ** gamma
         x = 0.5 + (x - 0.5) * contrast
+        x = covers.over(x, cut, centre)
         x = _blurred(x, clip, n_clips, options)
         x = x + noise * torch.randn_like(x)
-        x = _covered(x, clip, n_clips, options)
         results.append((x.clamp(0, 1) * 2 - 1).contiguous(memory_format=torch.channels_last))
     return tuple(results)
 
 
-def augment_points(points: torch.Tensor, options: AugmentOptions) -> torch.Tensor:
-    """Upright landmarks (B, T, L, 2), millimetres, as another detector, or of another face, might have seen them."""
+def augment_points(points: torch.Tensor, hidden: torch.Tensor, options: AugmentOptions) -> torch.Tensor:
+    """Upright landmarks (B, T, L, 2), millimetres, as another detector, or of another face, might have seen them.
+
+    hidden: (B, T, L) bool, landmarks behind a box.
+    """
+    points = guessed(points, hidden)
     shift = options.point_shift * torch.randn_like(points[:, :1])
     noise = options.point_noise * torch.rand_like(points[:, :1, :1, :1]) * torch.randn_like(points)
     stretch = 1 + options.point_stretch * torch.randn_like(points[:, :1, :1])
@@ -94,20 +106,3 @@ def _blurred(x: torch.Tensor, clip: torch.Tensor, n_clips: int, options: Augment
     part = (torch.rand(n_clips, device=device) < options.blur) * (1.5 * torch.rand(n_clips, device=device) - 0.5)
     soft = functional.avg_pool2d(functional.pad(x, (1, 1, 1, 1), mode="replicate"), 3, 1)
     return x + part[clip][:, None, None, None].to(x.dtype) * (soft - x)
-
-
-def _covered(x: torch.Tensor, clip: torch.Tensor, n_clips: int, options: AugmentOptions) -> torch.Tensor:
-    """A rectangle, or all, of a crop filled with one colour, through a whole clip."""
-    device = x.device
-    height, width = x.shape[2:]
-    chance = torch.rand(n_clips, device=device)
-    everything = chance < options.blank
-    covered = chance < options.blank + options.cutout
-    middle = torch.rand(n_clips, 2, device=device)
-    half = 0.1 + 0.2 * torch.rand(n_clips, 2, device=device)
-    along = lambda n: (torch.arange(n, device=device) + 0.5) / n  # noqa: E731
-    inside_x = (along(width) - middle[:, :1]).abs() < half[:, :1]
-    inside_y = (along(height) - middle[:, 1:]).abs() < half[:, 1:]
-    mask = (inside_y[:, :, None] & inside_x[:, None] | everything[:, None, None]) & covered[:, None, None]
-    colour = torch.rand(n_clips, 3, 1, 1, device=device).to(x.dtype)[clip]
-    return torch.where(mask[clip][:, None], colour, x)

@@ -145,16 +145,19 @@ def _regions(faces: np.ndarray, kind: np.ndarray, rest: np.ndarray) -> tuple[np.
     seen = np.zeros(len(faces), bool)
     seen[np.unique(rasterize(xy, 10 - rest[:, 2], faces, (1000, 1000)).face_id)] = True
     skin = ((kind == SKIN) | (kind == LIPS)) & facing & seen & (centre[:, 2] > 0.05)
-    x, y = centre[:, 0], centre[:, 1]
-    found = []
-    for side in (-1, 1):
-        found.append(skin & (((x - side * EYE_X) / 0.022) ** 2 + ((y - EYE_Y) / 0.014) ** 2 < 1))
-    arc = np.interp(np.abs(x) - EYE_X, BROW_ARC[:, 0], BROW_ARC[:, 1]) + EYE_Y
-    found.append(skin & (np.abs(y - arc) < 0.007) & (np.abs(np.abs(x) - EYE_X) < 0.027))
-    found.append(skin & ((x / 0.033) ** 2 + ((y - MOUTH_Y) / 0.020) ** 2 < 1))
+    found = [skin & mask for mask in region_masks(centre[:, 0], centre[:, 1])]
     face = np.concatenate([np.flatnonzero(mask) for mask in found])
     of = np.concatenate([np.full(mask.sum(), number) for number, mask in enumerate(found)])
     return face, of, area[face].astype(np.float32)
+
+
+def region_masks(x: np.ndarray, y: np.ndarray) -> list[np.ndarray]:
+    """Which of places (N,) on the resting head, metres, belong to each of `REGIONS`: (N,) bool each."""
+    eyes = [((x - side * EYE_X) / 0.022) ** 2 + ((y - EYE_Y) / 0.014) ** 2 < 1 for side in (-1, 1)]
+    arc = np.interp(np.abs(x) - EYE_X, BROW_ARC[:, 0], BROW_ARC[:, 1]) + EYE_Y
+    brows = (np.abs(y - arc) < 0.007) & (np.abs(np.abs(x) - EYE_X) < 0.027)
+    mouth = (x / 0.033) ** 2 + ((y - MOUTH_Y) / 0.020) ** 2 < 1
+    return [*eyes, brows, mouth]
 
 
 def _folds(rest: np.ndarray, names: tuple[str, ...]) -> np.ndarray:

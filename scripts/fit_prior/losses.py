@@ -20,6 +20,7 @@ from .takes import head_controls
 class LossOptions:
     """Weights of the parts. beta: Seitzer et al., ICLR 2022: 0 is the likelihood, 1 the squared error.
 
+    steady: of what the rotation misses besides its mean over the clip, radians: motion is what fits are for.
     moved: millimetres from rest beyond which a vertex is looked at most.
     """
 
@@ -28,6 +29,7 @@ class LossOptions:
     geometry: float = 0.3
     velocity: float = 0.2
     rotation: float = 1.0
+    steady: float = 1.0
     visible: float = 0.3
     moved: float = 2.0
 
@@ -58,11 +60,12 @@ def loss_of(
     present = clips.present.float()
     total = present.sum().clamp(min=1)
     over_frames = lambda values: (values * present).sum() / total  # noqa: E731
+    turn = turn_between(clips.rotation, reading.rotation)
+    usual = (turn * present[..., None]).sum(1, keepdim=True) / present.sum(1)[:, None, None].clamp(min=1)
     parts = {
         "controls": over_frames(_beta_nll(reading.mean - clips.controls, reading.log_sigma, options.beta).mean(-1)),
-        "rotation": over_frames(
-            _beta_nll(turn_between(clips.rotation, reading.rotation), reading.rotation_log_sigma, options.beta).mean(-1)
-        ),
+        "rotation": over_frames(_beta_nll(turn, reading.rotation_log_sigma, options.beta).mean(-1)),
+        "steady": over_frames((turn - usual).square().sum(-1).add(1e-6).sqrt()),
         "visible": over_frames(
             functional.binary_cross_entropy_with_logits(reading.visible, clips.visible, reduction="none").mean(-1)
         ),

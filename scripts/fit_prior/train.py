@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import json
 import math
+import random
 import time
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ from tdmm.fit.network import NetworkConfig, PriorNetwork
 from .augment import AugmentOptions, augment_crops, augment_points
 from .clips import Clips, Mirror, load_clips, mirror_of_head, mirrored
 from .collect import HELD_SEEDS
+from .covers import draw_covers, region_shares
 from .losses import LossOptions, face_basis, loss_of
 from .scores import frame_features, scores_of, table
 from .takes import head_controls
@@ -53,6 +55,7 @@ class TrainOptions:
     strides: tuple[int, ...] = (1, 1, 1, 2)
     vertices: int = 400
     average: float = 1000.0
+    most_shards: int = 0
     seed: int = 0
     save_seconds: float = 120.0
     losses: LossOptions = field(default_factory=LossOptions)
@@ -78,7 +81,10 @@ def train(options: TrainOptions) -> Trained:
     learnt, held = split(options.folder)
     if len(learnt) < team.size:
         raise SystemExit(f"{options.folder}: holds no shards to learn from; collect some first")
-    clips = load_clips(learnt[team.rank :: team.size], device)
+    mine = learnt[team.rank :: team.size]
+    if 0 < options.most_shards < len(mine):
+        mine = random.Random(f"{options.seed} {options.until}").sample(mine, options.most_shards)
+    clips = load_clips(mine, device)
     judged = load_clips(held, device) if held and team.rank == 0 else None
     frames, n_clips = int(team.total(clips.n_frames.sum())), int(team.total(torch.tensor(len(clips), device=device)))
     if team.rank == 0:
@@ -194,13 +200,13 @@ class Trainer:
         batch = self.draw()
         if torch.rand((), generator=self.random) < 0.5:
             batch = mirrored(batch, self.mirror)
-        n_clips, length = batch.points.shape[:2]
-        clip_of_frame = torch.arange(n_clips, device=self.device).repeat_interleave(length)
         half = torch.bfloat16 if self.device.type == "cuda" else torch.float32
         with torch.no_grad():
-            flat = tuple(crop.flatten(0, 1) for crop in batch.crops)
-            inputs = augment_crops(flat, clip_of_frame, n_clips, options.augment, half)
-            points = augment_points(batch.points, options.augment)
+            covers = draw_covers(batch.points, options.augment.covers)
+            hidden = covers.hides(batch.points)
+            inputs = augment_crops(batch.crops, batch.points, covers, options.augment, half)
+            points = augment_points(batch.points, hidden, options.augment)
+            batch = replace(batch, visible=batch.visible * (1 - hidden.float() @ region_shares(self.device)))
         with torch.autocast(self.device.type, torch.bfloat16, enabled=half == torch.bfloat16):
             features = frame_features(self.network, batch, inputs, points)
             features = nn.functional.dropout(features, options.dropout)

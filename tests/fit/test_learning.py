@@ -23,6 +23,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "scripts"))
 
 from fit_prior.augment import AugmentOptions, augment_crops, augment_points
 from fit_prior.clips import Clips, Mirror, mirror_of_head, mirrored, other_side
+from fit_prior.covers import CoverOptions, Covers, crop_centres, draw_covers, guessed, region_shares
 from fit_prior.losses import LossOptions, angle_between, face_basis, loss_of, turn_between
 from fit_prior.pack import calibrate
 from fit_prior.response import Misses, fit_response
@@ -123,7 +124,22 @@ def test_loss_looks_at_frames_that_are_present_only(mirror: Mirror) -> None:
     assert mean.grad is not None
     assert (mean.grad[~clips.present] == 0).all()
     assert (mean.grad[clips.present].abs().sum(-1) > 0).all()
-    assert set(parts) == {"controls", "rotation", "visible", "geometry", "velocity"}
+    assert set(parts) == {"controls", "rotation", "steady", "visible", "geometry", "velocity"}
+
+
+def test_a_constant_turn_is_no_unsteadiness() -> None:
+    """The part of the loss that is of motion alone does not see it; frames that are filling do not count."""
+    clips = replace(random_clips(1, 4), n_frames=torch.tensor([3]), rotation=torch.zeros(1, 4, 3))
+    n_controls = clips.controls.shape[2]
+    turn = torch.tensor([[[0.1, 0, 0], [0.1, 0, 0], [0.1, 0, 0], [9, 9, 9]]])
+
+    def steady(rotation: torch.Tensor) -> float:
+        reading = Reading(clips.controls, torch.zeros(1, 4, n_controls), rotation, rotation * 0, clips.visible)
+        return float(loss_of(reading, clips, face_basis(10), LossOptions())[1]["steady"])
+
+    assert steady(turn) == pytest.approx(0, abs=2e-3)
+    turn[0, :3, 0] = torch.tensor([0.0, 0.1, 0.2])
+    assert steady(turn) == pytest.approx(0.2 / 3, rel=0.02)
 
 
 def test_small_turns_are_rotation_vectors() -> None:
@@ -138,24 +154,92 @@ def test_small_turns_are_rotation_vectors() -> None:
 
 
 def test_augmented_crops_without_spreads_are_the_crops() -> None:
-    none = AugmentOptions(**dict.fromkeys(vars(AugmentOptions()), 0.0))
+    none = AugmentOptions(**dict.fromkeys(vars(AugmentOptions()), 0.0) | {"covers": CoverOptions(chance=0)})
     clips = random_clips(2, 3)
-    of = torch.arange(2).repeat_interleave(3)
-    flat = tuple(crop.flatten(0, 1) for crop in clips.crops)
-    for crop, plain in zip(augment_crops(flat, of, 2, none, torch.float32), flat, strict=True):
-        expected = plain.permute(0, 3, 1, 2).float() * (2 / 255) - 1
+    covers = draw_covers(clips.points, none.covers)
+    hidden = covers.hides(clips.points)
+    assert not hidden.any()
+    for crop, plain in zip(
+        augment_crops(clips.crops, clips.points, covers, none, torch.float32), clips.crops, strict=True
+    ):
+        expected = plain.flatten(0, 1).permute(0, 3, 1, 2).float() * (2 / 255) - 1
         torch.testing.assert_close(crop, expected.clamp(min=-1 + 2e-3), atol=2e-4, rtol=0)
-    assert torch.equal(augment_points(clips.points, none), clips.points)
+    assert torch.equal(augment_points(clips.points, hidden, none), clips.points)
 
 
 def test_augmentation_is_one_a_clip() -> None:
     """Two frames of a clip that are alike stay alike but for noise; two clips do not."""
-    options = replace(AugmentOptions(), noise=0.0)
-    crop = torch.full((4, 48, 64, 3), 100, dtype=torch.uint8)
-    out = augment_crops((crop,), torch.tensor([0, 0, 1, 1]), 2, options, torch.float32)[0]
+    options = replace(AugmentOptions(), noise=0.0, covers=CoverOptions(chance=0))
+    crops = tuple(torch.full((2, 2, cut.height, cut.width, 3), 100, dtype=torch.uint8) for cut in CUTS.values())
+    points = torch.zeros(2, 2, 478, 2)
+    out = augment_crops(crops, points, draw_covers(points, options.covers), options, torch.float32)[0]
     torch.testing.assert_close(out[0], out[1])
     torch.testing.assert_close(out[2], out[3])
     assert (out[0] - out[2]).abs().max() > 1e-3
+
+
+def covered(there: list[bool]) -> Covers:
+    """A red box of 40 x 32 mm about the mouth of one clip, in these of its frames."""
+    return Covers(
+        there=torch.tensor([there]),
+        middle=torch.tensor([[0.0, 70.0]]),
+        half=torch.tensor([[20.0, 16.0]]),
+        axes=torch.eye(2)[None],
+        colour=torch.tensor([[1.0, 0.0, 0.0]]),
+        grain=torch.zeros(1, 4),
+    )
+
+
+def resting_points() -> torch.Tensor:
+    """(478, 2) upright landmarks of the built-in head at rest, seen from the front."""
+    head = load_face_model()
+    rest = head.landmarks(head.vertices(torch.zeros(0), torch.zeros(1, len(head.expression_names))))
+    return upright(1000 * rest[..., :2] * torch.tensor([1.0, -1.0])).points[0]
+
+
+def test_a_box_lies_in_the_same_place_in_all_crops_and_in_its_frames_only() -> None:
+    points = resting_points().expand(1, 2, -1, -1)
+    boxes = covered([False, True])
+    for name, cut, centre in zip(CUTS, CUTS.values(), crop_centres(points), strict=True):
+        plain = torch.zeros(2, 3, cut.height, cut.width)
+        drawn = boxes.over(plain, cut, centre)
+        assert torch.equal(drawn[0], plain[0])
+        rows, columns = (drawn[1, 0] == 1).nonzero().T
+        if "eye" in name:
+            assert len(rows) == 0
+            continue
+        # Its area, and its middle once the crop's place is added, are the box's own.
+        assert len(rows) * cut.pixel**2 == pytest.approx(40 * 32, rel=0.12)
+        middle = torch.stack([columns + 0.5 - cut.width / 2, rows + 0.5 - cut.height / 2], dim=1).mean(0) * cut.pixel
+        torch.testing.assert_close(middle + centre[0, 1], boxes.middle[0], atol=cut.pixel / 2, rtol=0)
+
+
+def test_what_a_box_hides_is_told_and_guessed() -> None:
+    points = resting_points().expand(1, 3, -1, -1).clone()
+    points[0, 2] += 5.0
+    boxes = covered([True, True, False])
+    hidden = boxes.hides(points)
+    assert hidden[0, 0].any()
+    assert not hidden[0, 2].any()
+    shares = region_shares(points.device)
+    torch.testing.assert_close(shares.sum(0), torch.ones(4))
+    lost = hidden.float() @ shares
+    assert lost[0, 0, 3] > 0.2
+    assert (lost[0, 0, :3] == 0).all()
+    torch.manual_seed(0)
+    again = guessed(points, hidden)
+    assert torch.equal(again[~hidden], points[~hidden])
+    assert (again[hidden] - points[hidden]).norm(dim=-1).min() > 0
+
+
+def test_boxes_are_as_frequent_as_asked_and_often_before_the_mouth() -> None:
+    torch.manual_seed(0)
+    points = resting_points().expand(2000, 4, -1, -1)
+    boxes = draw_covers(points, CoverOptions())
+    assert float(boxes.there.any(1).float().mean()) == pytest.approx(0.19, abs=0.03)
+    lost = (boxes.hides(points[:, :1].expand(-1, 4, -1, -1)).float() @ region_shares(points.device)).amax(1)
+    often = (lost > 0.5).float().mean(0)
+    assert often[3] > 2 * often[:3].max()
 
 
 def test_response_finds_what_was_planted() -> None:
