@@ -20,6 +20,9 @@ from tdmm.fit.solve import Seen, Solution, Solver, SolverOptions
 
 # Variance of what stays as it is; no spread is trusted to be smaller.
 HELD = 1e-6
+# What the network reads best, while a detector draws every wide mouth a little wider: these move by a part of their
+# spread only, and smaller controls of the lips take up what is left. (Lips that close a jaw are part of its opening.)
+READ_WELL, READ_WELL_PART = ("jawOpen", "mouthClose", "mouthSmileLeft", "mouthSmileRight"), 0.2
 
 
 def as_seen_options(options: SolverOptions) -> SolverOptions:
@@ -34,17 +37,25 @@ def as_seen_options(options: SolverOptions) -> SolverOptions:
     )
 
 
-def as_seen(seen: Seen, seconds: torch.Tensor, found: Solution, frames: FrameSolver) -> Solution:
-    """`found`, made with a detector's straying, for the mesh itself. frames: of the mesh's landmarks."""
+def as_seen(
+    seen: Seen, seconds: torch.Tensor, found: Solution, frames: FrameSolver, unsteadiness: float = 0.0
+) -> Solution:
+    """`found`, made with a detector's straying, for the mesh itself.
+
+    frames: of the mesh's landmarks. unsteadiness: metres, see `FrameSolver.unsteadiness`: a detector that is at a loss
+    is followed less.
+    """
     assert found.variance is not None
     options = frames.options
-    frames.sigma = torch.full_like(frames.sigma, options.seen_sigma)
+    wider = max(1.0, unsteadiness / options.seen_unsteadiness) ** 2
+    frames.sigma = torch.full_like(frames.sigma, wider * options.seen_sigma)
     identity = Solver(frames.model, options)
     identity.sigma = frames.sigma
     eyes = torch.as_tensor(control_regions(frames.scheme, frames.model)[:, [RIGHT_EYE, LEFT_EYE]].sum(1) > 0.5)
     keys = torch.linspace(0, len(seen) - 1, min(len(seen), options.key_frames)).round().long().unique()
     seen = Seen(seen.xy, seen.visible, found.pose.log_scale.exp())
-    variance = (options.seen_widening**2 * found.variance).clamp(min=HELD).masked_fill(eyes, HELD)
+    variance = (options.seen_widening * _freedom(frames)) ** 2 * found.variance
+    variance = variance.clamp(min=HELD).masked_fill(eyes, HELD)
     seen.guide = _held(found, variance)
     shared, pose, _ = identity.fit_shared(seen[keys], found.pose[keys], found.controls[keys], _unheard)
     # The turn between the head as it is and as it is seen is the same all the time.
@@ -54,6 +65,11 @@ def as_seen(seen: Seen, seconds: torch.Tensor, found: Solution, frames: FrameSol
     start = replace(found.pose, rotation=seen.guide.turn)
     solution = frames.fit(seen, seconds, start, found.controls.clone(), shared)
     return replace(solution, variance=found.variance)
+
+
+def _freedom(frames: FrameSolver) -> torch.Tensor:
+    """(C,) the part of its spread that each control may move by."""
+    return torch.tensor([READ_WELL_PART if name in READ_WELL else 1.0 for name in frames.model.controls.names])
 
 
 def _held(found: Solution, variance: torch.Tensor) -> Guide:

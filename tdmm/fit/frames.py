@@ -11,7 +11,7 @@ from tdmm.fit.chain import solve_chain
 from tdmm.fit.eyes import BLINKS
 from tdmm.fit.landmark_model import LandmarkModel
 from tdmm.fit.normal_equations import BasisProducts, normal_equations
-from tdmm.fit.projection import POSE, Linearised, Pose, linearise
+from tdmm.fit.projection import POSE, Linearised, Pose, linearise, project
 from tdmm.fit.scheme import Scheme
 from tdmm.fit.solve import DAMPING, Seen, Shared, Solution, Solver, SolverOptions
 
@@ -49,6 +49,20 @@ class FrameSolver(Solver):
         offset = closely.offset(seen[at], found.pose[at], found.controls[at], found.shared, held)
         shared = replace(found.shared, offset=offset)
         return closely.fit(seen, seconds, found.pose, found.controls, shared)
+
+    def unsteadiness(self, seen: Seen, found: Solution) -> float:
+        """Metres by which landmarks go to and fro about what was found: the mean length of what is left of their
+        misses without the constant part of each."""
+        missed = []
+        for start in range(0, len(seen), self.options.block):
+            at = slice(start, start + self.options.block)
+            points = self.points(found.shared, found.controls[at], found.pose[at])
+            missed.append(seen.xy[at] - project(points, found.pose[at], found.shared.log_focal))
+        metres = torch.cat(missed) / seen.scale[:, None, None]
+        weight = seen.visible[..., None]
+        constant = (weight * metres).sum(0) / weight.sum(0).clamp(min=1e-6)
+        length = (metres - constant).norm(dim=-1)
+        return float((seen.visible * length).sum() / seen.visible.sum().clamp(min=1e-6))
 
     def fit(self, seen: Seen, seconds: torch.Tensor, pose: Pose, controls: torch.Tensor, shared: Shared) -> Solution:
         poses: list[Pose] = []

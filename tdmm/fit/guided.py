@@ -38,7 +38,7 @@ KNOWN_OUTLIER = 1e3
 # Radians by which the head turns away until lids tell little.
 LIDS_TURN = 0.5
 # Predicted gaps of eyes that are shut, and that are not.
-TOLD_SHUT, TOLD_OPEN = 0.2, 0.5
+TOLD_SHUT, TOLD_OPEN = 0.2, 0.4
 # Part of a prediction's weight that is taken off where it leaves a shut eye open.
 CONTRADICTED = 0.8
 # A lid that is surely shut is believed this much more closely than one on its way.
@@ -110,7 +110,7 @@ def solve_guided(
         solution = frames.fit_changes(seen, seconds, solution)
         if model.stray is not None:
             mesh = FrameSolver(model.without_stray(), scheme, as_seen_options(options))
-            solution = as_seen(seen, seconds, solution, mesh)
+            solution = as_seen(seen, seconds, solution, mesh, frames.unsteadiness(seen, solution))
     report(total)
     return solution
 

@@ -49,10 +49,10 @@ class SolverOptions:
     guided_independence, guided_identity_independence: `independence` of the landmarks in all frames, and in those that
         tell the identity. widening, turn_widening: factors of the network's sigmas of controls and of rotation.
     changes_independence: `independence` of how landmarks differ from what is always missed at them.
-    seen_sigma, seen_trust, seen_widening, seen_turn_sigma, seen_iterations: of the last stage, which lays the mesh
-        itself onto the landmarks (`tdmm.fit.as_seen`): metres, of every landmark; `trust`; factor of the spread that
-        the expressions were found with (larger ones come nearer to the landmarks, and farther from the truth);
-        radians, of the head's turn; steps.
+    seen_sigma, seen_unsteadiness, seen_trust, seen_widening, seen_turn_sigma, seen_iterations: of the last stage, which
+        lays the mesh itself onto the landmarks (`tdmm.fit.as_seen`): metres, of every landmark, and by how much
+        landmarks go to and fro before that spread grows; `trust`; factor of the spread that the expressions were found
+        with (larger ones come nearer to the landmarks, and farther from the truth); radians, of the head's turn; steps.
     lid_sigma: of the gap between the lids, in parts of the open eye's. gaze_sigma: metres, of the iris's place between
         the corners of the eye. guided_smoothness: weight of the changes; still_turn, still_place: by how much the head
         usually turns (radians) and moves (parts of its distance) in 1/25 s.
@@ -80,14 +80,15 @@ class SolverOptions:
     stray_controls: float = 1.0
     guided_independence: float = 0.05
     guided_identity_independence: float = 0.3
-    changes_independence: float = 0.5
+    changes_independence: float = 0.4
     seen_sigma: float = 2e-3
+    seen_unsteadiness: float = 9e-4
     seen_trust: float = 1 / 32
-    seen_widening: float = 0.25
-    seen_turn_sigma: float = 5e-3
+    seen_widening: float = 1.1
+    seen_turn_sigma: float = 4e-3
     seen_iterations: int = 6
-    widening: float = 0.5
-    turn_widening: float = 1.0
+    widening: float = 0.4
+    turn_widening: float = 0.25
     lid_sigma: float = 0.07
     gaze_sigma: float = 6e-4
     guided_smoothness: float = 3.0

@@ -93,7 +93,9 @@ def test_a_real_blink_and_an_open_mouth_are_followed(head, detector):
     assert closed.any()
     assert blink[closed].min() > blink[open_].max()
     gap = np.linalg.norm(observations.points[:, 13] - observations.points[:, 14], axis=-1)
-    assert np.corrcoef(gap, motion.expression_column("jawOpen"))[0, 1] > 0.8
+    # He also drops his jaw behind shut lips: what parts the lips is the jaw's opening less what closes them.
+    parted = motion.expression_column("jawOpen") - motion.expression_column("mouthClose")
+    assert np.corrcoef(gap, parted)[0, 1] > 0.9
     miss = reprojection(motion, head, observations.points, observations.seen)
     assert not np.isnan(miss).any()  # all 478 landmarks count
     assert miss.mean() == pytest.approx(motion.meta["fit"]["reprojection_percent"], abs=1e-3)
