@@ -12,19 +12,21 @@ from roma import rotmat_to_rotvec, rotvec_to_rotmat
 from tdmm.errors import MotionError, TdmmError
 from tdmm.face import load_face_model
 from tdmm.fit import FitOptions, fit_landmarks
+from tdmm.fit.as_seen import READ_WELL, as_seen, as_seen_options
 from tdmm.fit.controls import controls_of
 from tdmm.fit.detect import open_detector
 from tdmm.fit.eyes import gap_rows, measure_lids
 from tdmm.fit.focal import FILM_DIAGONAL, told_focal
+from tdmm.fit.frames import FrameSolver
 from tdmm.fit.guide import guide_of
 from tdmm.fit.landmark_model import landmark_model_of
 from tdmm.fit.measure import jitter, reprojection
 from tdmm.fit.prior import LandmarkResponse, Prediction, line_of_sight
-from tdmm.fit.projection import POSE, Pose
+from tdmm.fit.projection import POSE, Pose, project
 from tdmm.fit.recovery import compare_expressions, exact_landmarks
 from tdmm.fit.regions import BROWS, LEFT_EYE, MOUTH, RIGHT_EYE, control_regions
 from tdmm.fit.scheme import MEDIAPIPE478
-from tdmm.fit.solve import SolverOptions
+from tdmm.fit.solve import Seen, Shared, Solution, Solver, SolverOptions
 from tdmm.render import render
 
 # Little identity makes these quick.
@@ -408,6 +410,56 @@ def test_the_mesh_is_laid_where_a_straying_detector_sees_the_face(head, truth, m
     assert np.abs(fitted.expression - truth.expression).mean() < 0.03
     turned = rotvec_to_rotmat(torch.as_tensor(truth.rotation)).mT @ rotvec_to_rotmat(torch.as_tensor(fitted.rotation))
     assert np.degrees(rotmat_to_rotvec(turned)[:, 0].mean()) == pytest.approx(2.0, abs=0.5)
+
+
+def test_unsteadiness_is_what_landmarks_do_besides_a_constant(head, truth):
+    """A shift of each landmark that stays is none; noise of a known spread is told in metres at the head."""
+    reduced = landmark_model_of(head, 10)
+    solver = FrameSolver(reduced, MEDIAPIPE478, QUICK)
+    controls = torch.as_tensor(controls_in(truth, head))
+    shared = Shared(torch.zeros(10), torch.tensor(1.6).log(), torch.zeros_like(reduced.base))
+    n_frames = len(truth)
+    pose = Pose(
+        rotvec_to_rotmat(torch.as_tensor(truth.rotation)), torch.zeros(n_frames, 2), torch.full((n_frames,), 0.7)
+    )
+    found = Solution(pose, controls, shared, torch.ones(n_frames, len(reduced.base)))
+    exact = project(solver.points(shared, controls, pose), pose, shared.log_focal)
+    random = torch.Generator().manual_seed(0)
+    scale = pose.log_scale.exp()
+    shift = 3e-3 * scale[0] * torch.randn(exact.shape[1:], generator=random)
+    seen = lambda xy: Seen(xy, torch.ones(xy.shape[:2]), scale)  # noqa: E731
+    assert solver.unsteadiness(seen(exact + shift), found) < 1e-6
+    noise = 1e-3 * scale[0] * torch.randn(exact.shape, generator=random)
+    # The mean length of a two-dimensional normal distribution is sqrt(pi / 2) of its spread.
+    expected = 1e-3 * (torch.pi / 2) ** 0.5 * (1 - 1 / n_frames) ** 0.5
+    assert solver.unsteadiness(seen(exact + shift + noise), found) == pytest.approx(expected, rel=0.02)
+
+
+def test_an_unsteady_detector_draws_expressions_less(head, truth):
+    """In the last stage, which is where the mesh is laid onto landmarks that say other things than the prediction."""
+    reduced = landmark_model_of(head, 10)
+    observed = exact_landmarks(truth, head)
+    other = 0.5 * controls_in(truth, head)
+    n_frames = len(truth)
+    xy = torch.as_tensor((observed.points - np.array(truth.image_size[::-1]) / 2) / max(truth.image_size)).float()
+    started = Solver(reduced, QUICK).start(xy, torch.ones(xy.shape[:2]))[0]
+    seen = Seen(xy, torch.ones(xy.shape[:2]), started.log_scale.exp())
+    shared = Shared(
+        torch.zeros(10), torch.tensor(truth.camera[0, 0] / max(truth.image_size)).log().float(), 0 * reduced.base
+    )
+    variance = torch.full((n_frames, len(reduced.controls)), 0.01)
+    found = Solution(started, torch.as_tensor(other), shared, torch.ones(xy.shape[:2]), variance)
+    seconds = torch.as_tensor(observed.timestamps)
+    names = reduced.controls.names
+    went = []
+    for unsteadiness in (0.0, 5e-3):
+        frames = FrameSolver(reduced, MEDIAPIPE478, as_seen_options(QUICK))
+        moved = (as_seen(seen, seconds, found, frames, unsteadiness).controls - found.controls).abs().mean(0)
+        read_well = torch.tensor([name in READ_WELL for name in names])
+        lips = torch.tensor([name.startswith("mouth") for name in names]) & ~read_well
+        assert moved[read_well].mean() < moved[lips].mean()
+        went.append(float(moved.mean()))
+    assert went[1] < 0.5 * went[0]
 
 
 def test_the_focal_length_of_a_photograph(tmp_path):
