@@ -106,8 +106,13 @@ def gap_rows(model: LandmarkModel, rest: np.ndarray, scheme: Scheme) -> np.ndarr
 
 
 def surely_blinking(gap: np.ndarray) -> np.ndarray:
-    """0..1: how surely an eye of that gap is shut by a blink."""
-    return np.clip((1 - gap - ONLY_BLINKS) / (SURELY_BLINKS - ONLY_BLINKS), 0, 1)
+    """(N,) 0..1: how surely an eye of that gap (N,), frame after frame, is shut by a blink.
+
+    The median of each frame and its neighbours: lids that seem to meet for one frame are noise.
+    """
+    sure = np.clip((1 - gap - ONLY_BLINKS) / (SURELY_BLINKS - ONLY_BLINKS), 0, 1)
+    around = np.pad(sure, 1, mode="edge")
+    return np.median([around[:-2], sure, around[2:]], axis=0)
 
 
 def _columns(predicted: np.ndarray, controls: Controls) -> np.ndarray:

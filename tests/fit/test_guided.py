@@ -15,7 +15,7 @@ from tdmm.fit import FitOptions, fit_landmarks
 from tdmm.fit.as_seen import READ_WELL, as_seen, as_seen_options
 from tdmm.fit.controls import controls_of
 from tdmm.fit.detect import open_detector
-from tdmm.fit.eyes import gap_rows, measure_lids
+from tdmm.fit.eyes import gap_rows, measure_lids, surely_blinking
 from tdmm.fit.focal import FILM_DIAGONAL, told_focal
 from tdmm.fit.frames import FrameSolver
 from tdmm.fit.guide import guide_of
@@ -330,6 +330,14 @@ def test_a_gap_is_told_between_open_and_shut_eyes_of_the_clip(head, detector):
     # The same without the blink: nobody shuts an eye, and none is said to be shut.
     awake = measure_lids(xy[:14], pose[:14], focal, *seen)
     assert awake.gap.min() > 0.7
+
+
+def test_lids_that_meet_for_one_frame_are_noise():
+    gap = np.ones(12)
+    gap[3] = 0.0
+    gap[7:9] = 0.0
+    assert np.flatnonzero(surely_blinking(gap)).tolist() == [7, 8]
+    assert surely_blinking(np.array([0.0])) == 1  # a photograph
 
 
 def test_what_controls_do_to_the_lids(head):
