@@ -79,7 +79,7 @@ def test_landmarks_are_derived_once_and_kept(tdmm, ict_folder, face_clip, tmp_pa
 
     # The parsed files are there for the other commands: without the OBJ text they still know the model.
     kept = sorted(path.name.split("-")[0] for path in (tmp_path / "cache").iterdir())
-    assert kept == ["ict", "landmarks"]
+    assert kept == ["carry", "ict", "landmarks"]  # carry: the map of what was predicted for the built-in head
     monkeypatch.setattr("tdmm.face.ict.read_mesh", None)
     assert tdmm("info", ict_folder, "--json").json["landmarks"] == 478
     out = tmp_path / "still.png"
