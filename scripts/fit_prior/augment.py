@@ -1,4 +1,4 @@
-"""What a clip's crops and landmarks could just as well have been: in other light, less sharp, covered."""
+"""What a clip's crops and landmarks could just as well have been: in other light, less sharp, reframed, covered."""
 
 from __future__ import annotations
 
@@ -16,11 +16,10 @@ from .covers import CoverOptions, Covers, crop_centres, guessed
 class AugmentOptions:
     """Spreads (standard deviations or largest values) of what is drawn for each clip, and chances.
 
-    gain, tint, contrast, gamma: of the light, shared by a clip's crops. blur, noise: chances. turn,
-    stretch, shift: of a crop within its frame: radians, parts, widths.
-    point_noise, point_shift: millimetres, of a landmark in a frame and in a whole clip. point_stretch: parts of the
-    face. point_warp: millimetres by which a face is bent smoothly, through a whole clip: people are made in more ways
-    than the head's identities know.
+    gain, tint, contrast, gamma: of the light, shared by a clip's crops. blur, noise: chances. turn, stretch, shift: of
+    a crop within its frame: radians, parts, widths. point_noise, point_shift: millimetres, of a landmark in a frame and
+    in a whole clip. point_stretch: parts of the face. point_warp: millimetres by which a face is bent smoothly, through
+    a whole clip: people are made in more ways than the head's identities know. covers: boxes before the face.
     """
 
     gain: float = 0.15
