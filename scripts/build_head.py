@@ -151,7 +151,8 @@ def write_asset(arrays: dict[str, np.ndarray], path: Path = ASSET) -> None:
 
 def store_landmarks() -> None:
     """Derive the landmark embedding by rendering and detecting, and store it in the asset."""
-    from tdmm.face.builtin import BuiltinHead, read_head_data
+    from tdmm.face.builtin import BuiltinHead
+    from tdmm.face.builtin_data import read_head_data
     from tdmm.fit.embedding import derive_embedding
 
     arrays = read_head_data()

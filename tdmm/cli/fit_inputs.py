@@ -11,6 +11,7 @@ from tdmm.cli import paths
 from tdmm.cli.usage import UsageError
 from tdmm.errors import TdmmError
 from tdmm.io.manifest import find_manifest, motion_of, read_manifest
+from tdmm.io.motion_shards import names_a_part
 
 # What counts as a video in a folder; a file that is named is tried whatever its ending.
 VIDEO_ENDINGS = frozenset(
@@ -81,10 +82,16 @@ def _plan_corpus(folder: str, output: str | None, preview: str | None) -> Plan:
     clips = read_manifest(manifest)
     if not clips:
         raise TdmmError(f"{manifest}: lists no clips")
+    # A clip without a video has its motion already, and so have those whose motion lies in a shard.
+    filmed = [clip for clip in clips if clip.video is not None and not names_a_part(clip.motion or "")]
+    if not filmed:
+        raise TdmmError(f"{manifest}: there is nothing to fit: its clips are motions without videos")
     jobs = [
-        FitJob(os.path.join(folder, clip.video), os.path.join(folder, motion_of(clip)), clip=clip.id) for clip in clips
+        FitJob(os.path.join(folder, clip.video), os.path.join(folder, motion_of(clip)), clip=clip.id)
+        for clip in filmed
+        if clip.video is not None
     ]
-    recorded = {clip.id: clip.motion for clip in clips}
+    recorded = {clip.id: clip.motion for clip in filmed}
     return Plan(jobs, several=True, folder=Path(folder) / MOTIONS, manifest=manifest, recorded=recorded)
 
 

@@ -7,33 +7,21 @@ from __future__ import annotations
 
 import io
 from functools import cache, cached_property
-from importlib.resources import files
 
 import numpy as np
 import torch
 
 from tdmm.errors import FaceModelError
+from tdmm.face.builtin_data import NAME, read_head_data
 from tdmm.face.data import Buffers, check_coefficients
 from tdmm.face.linear import points_on_triangles, rotvec_to_rotmat
 from tdmm.face.model import Appearance, Joints, LandmarkEmbedding
-
-NAME = "tdmm-head-1"
 
 
 @cache
 def load_builtin_head() -> BuiltinHead:
     """The built-in head, read once per process. Raises `FaceModelError` if the installation lacks its data."""
     return BuiltinHead(read_head_data())
-
-
-def read_head_data() -> dict[str, np.ndarray]:
-    """The arrays of tdmm/assets/head.npz by name. Raises `FaceModelError` if the file is not there."""
-    path = files("tdmm") / "assets" / "head.npz"
-    try:
-        with path.open("rb") as stream, np.load(stream, allow_pickle=False) as data:
-            return {name: data[name] for name in data.files}
-    except FileNotFoundError:
-        raise FaceModelError(f"{path} is missing: install tdmm again, or bake it with scripts/build_head.py") from None
 
 
 class BuiltinHead:

@@ -1,8 +1,9 @@
 """The manifest of a corpus folder: one JSON object a line, read and changed without losing what others wrote there.
 
-A corpus is a folder with `manifest.jsonl`, whose lines have at least `id` and `video`, or a VideoFolder of Hugging Face
-with `metadata.jsonl`, whose lines have `file_name` (the id is that without its ending). Paths are relative to the
-folder. Fields that are not known here are kept, and lines that are not changed stay as they are, byte for byte.
+A corpus is a folder with `manifest.jsonl`, whose lines have at least `id` and `video` (or, in a corpus of motions
+alone, `motion`), or a VideoFolder of Hugging Face with `metadata.jsonl`, whose lines have `file_name` (the id is that
+without its ending). Paths are relative to the folder. Fields that are not known here are kept, and lines that are not
+changed stay as they are, byte for byte.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from tdmm.errors import CorpusError
+from tdmm.errors import CorpusError, OutputError
 from tdmm.io.whole import whole_file
 
 # By the file's name, the field that names the video.
@@ -24,10 +25,11 @@ VIDEO_FIELD = {"manifest.jsonl": "video", "metadata.jsonl": "file_name"}
 
 @dataclass(frozen=True)
 class Clip:
-    """One line of a manifest. video, motion: paths in the corpus folder as the line has them; motion may be None."""
+    """One line of a manifest. video, motion: paths in the corpus folder as the line has them; one of them may be None.
+    motion: also a part of a shard (`tdmm.io.motion_shards`)."""
 
     id: str
-    video: str
+    video: str | None
     motion: str | None
     line: Mapping[str, Any]
 
@@ -69,14 +71,42 @@ def update_manifest(path: Path, changes: Mapping[str, Mapping[str, Any]]) -> Non
             beside.write_bytes(b"".join(lines))
 
 
-def append_to_manifest(path: Path, line: Mapping[str, Any]) -> None:
-    """Add one clip at the end. Makes the file if need be; a last line without an end gets one."""
-    with _locked(path.parent), open(path, "a+b") as file:
-        unended = False
-        if file.seek(0, os.SEEK_END):
-            file.seek(-1, os.SEEK_END)
-            unended = file.read(1) != b"\n"
-        file.write(b"\n" * unended + _encoded(line))
+def append_to_manifest(path: Path, *lines: Mapping[str, Any]) -> None:
+    """Add clips at the end, all or none. Makes the file if need be; a last line without an end gets one.
+
+    Raises `OutputError` where there is no room: the manifest is then as it was.
+    """
+    data = b"".join(map(_encoded, lines))
+    with _locked(path.parent):
+        try:
+            with open(path, "a+b", buffering=0) as file:
+                size = file.seek(0, os.SEEK_END)
+                if size:
+                    file.seek(-1, os.SEEK_END)
+                    data = b"\n" * (file.read(1) != b"\n") + data
+                try:
+                    left = memoryview(data)
+                    while left:
+                        left = left[file.write(left) :]
+                except OSError:
+                    file.truncate(size)
+                    raise
+        except OSError as error:
+            raise OutputError(f"{path}: cannot be written: {error.strerror or error}") from error
+
+
+def mend_manifest(path: Path) -> bool:
+    """Cut off a last line that a power cut left unfinished; whether there was one. Whole lines stay as they are."""
+    with _locked(path.parent):
+        data = path.read_bytes()
+        end = data.rfind(b"\n") + 1
+        if end == len(data):
+            return False
+        with suppress(ValueError, RecursionError):
+            if isinstance(json.loads(data[end:]), dict):
+                return False
+        os.truncate(path, end)
+        return True
 
 
 def motion_of(clip: Clip) -> str:
@@ -101,15 +131,14 @@ def _clip(path: Path, number: int, line: bytes) -> Clip:
     if not isinstance(fields, dict):
         raise CorpusError(f"{where}: expected a JSON object, found {type(fields).__name__}")
     field = VIDEO_FIELD.get(path.name, "video")
-    video = fields.get(field)
-    if not isinstance(video, str) or not video:
-        raise CorpusError(f"{where}: expected the field {field} with the path of a video, found {video!r}")
-    name = fields.get("id", str(PurePosixPath(video).with_suffix("")) if field == "file_name" else None)
-    if not isinstance(name, str) or not name:
-        raise CorpusError(f"{where}: expected the field id with text, found {name!r}")
-    motion = fields.get("motion")
+    video, motion = fields.get(field), fields.get("motion")
     if motion is not None and (not isinstance(motion, str) or not motion):
         raise CorpusError(f"{where}: expected the field motion with the path of a file, found {motion!r}")
+    if (video is None and motion is None) or (video is not None and (not isinstance(video, str) or not video)):
+        raise CorpusError(f"{where}: expected the field {field} with the path of a video, found {video!r}")
+    name = fields.get("id", str(PurePosixPath(video).with_suffix("")) if video and field == "file_name" else None)
+    if not isinstance(name, str) or not name:
+        raise CorpusError(f"{where}: expected the field id with text, found {name!r}")
     # An id becomes the name of a file.
     for what, value in (("id", name), (field, video), ("motion", motion)):
         if value is not None and (PurePosixPath(value).is_absolute() or ".." in PurePosixPath(value).parts):

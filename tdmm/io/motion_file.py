@@ -13,6 +13,7 @@ from typing import Any, BinaryIO
 import numpy as np
 
 from tdmm.errors import MotionError
+from tdmm.io.motion_shards import names_a_part, read_part
 from tdmm.io.whole import whole_file
 from tdmm.motion import SCHEMA, FaceMotion
 
@@ -44,11 +45,14 @@ _LOCAL_HEADER = b"PK\x03\x04"
 
 
 def read_motion(source: str | Path | BinaryIO) -> FaceMotion:
-    """The motion in a file or a binary stream (read to its end; it need not be seekable).
+    """The motion in a file or a binary stream (read to its end; it need not be seekable), or in a shard of many:
+    `motions/00003.safetensors#17` (`tdmm.io.motion_shards`).
 
     Raises `MotionError` that names the file, the key, what was found and what was expected. Keys that are not
     part of the schema are ignored; objects are never unpickled.
     """
+    if isinstance(source, (str, Path)) and names_a_part(source):
+        return read_part(source)
     name, data = _read_all(source)
     arrays = _read_arrays(name, data)
     if "schema" not in arrays:

@@ -9,7 +9,8 @@ from roma import rotvec_to_rotmat
 
 import tdmm.face.builtin as builtin
 from tdmm.errors import FaceModelError
-from tdmm.face.builtin import BuiltinHead, load_builtin_head, read_head_data
+from tdmm.face.builtin import BuiltinHead, load_builtin_head
+from tdmm.face.builtin_data import read_head_data
 from tdmm.face.data import fingerprint
 from tdmm.render.raster import rasterize
 from tdmm.render.subdivision import loop_matrix
@@ -84,7 +85,7 @@ def test_the_asset_is_what_its_fingerprint_says():
 
 
 def test_a_missing_asset_is_named(monkeypatch, tmp_path):
-    monkeypatch.setattr(builtin, "files", lambda package: tmp_path)
+    monkeypatch.setattr(builtin_data, "files", lambda package: tmp_path)
     with pytest.raises(FaceModelError, match=r"head\.npz is missing: install tdmm again"):
         read_head_data()
 

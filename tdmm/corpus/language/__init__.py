@@ -1,0 +1,1 @@
+"""From programs to words: prompts, captions, questions and answers."""
