@@ -30,7 +30,7 @@ def to_motion(
 
 
 def turns(degrees: np.ndarray) -> np.ndarray:
-    """(T, 3) axis-angle radians of pitch, yaw, roll in degrees: first rolled, then pitched, then turned about the neck."""
+    """(T, 3) axis-angle radians of pitch, yaw, roll in degrees: rolled first, then pitched, then turned."""
     from scipy.spatial.transform import Rotation
 
     angles = np.radians(degrees[:, [1, 0, 2]].astype(np.float64))

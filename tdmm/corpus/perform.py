@@ -118,7 +118,8 @@ def _beat_curves(
     timed: Timed, side: str, times: np.ndarray, random: np.random.Generator
 ) -> tuple[np.ndarray, np.ndarray]:
     behaviour = timed.event.behaviour
-    assert behaviour.keys is not None and timed.beats is not None
+    assert behaviour.keys is not None
+    assert timed.beats is not None
     at, rows = behaviour.keys
     rows = behaviour.facing(rows, side) * np.float32(timed.gain)
     count = len(timed.beats)

@@ -62,7 +62,7 @@ class Schedule:
 
 
 def schedule(program: Program, person: Person, random: np.random.Generator, longest: float = LONGEST_CLIP) -> Schedule:
-    """Draw the moments. The clip lasts 2 s at least and, unless the program asks for more seconds, `longest` at most."""
+    """Draw the moments. The clip lasts 2 s at least and, unless the program asks for more, `longest` at most."""
     begin, rest = random.uniform(0.12, 0.5), random.uniform(0.25, 0.7)
     if any(event.behaviour.kind == "emotion" and not event.absent for event in program.base):
         # What is felt all the time is seen before and after what is done.

@@ -7,7 +7,7 @@ import pytest
 import torch
 from roma import rotvec_to_rotmat
 
-import tdmm.face.builtin as builtin
+import tdmm.face.builtin_data as builtin_data
 from tdmm.errors import FaceModelError
 from tdmm.face.builtin import BuiltinHead, load_builtin_head
 from tdmm.face.builtin_data import read_head_data

@@ -23,7 +23,7 @@ _PRONOUNS = frozenset(
     (
         "i you he she they it we me him her them us my your his their its our mine yours hers theirs myself yourself "
         "himself herself themself themselves itself he's she's they're it's i'm you're he'll she'll they'll"
-    ).split()  # noqa: SIM905
+    ).split()
 )
 
 

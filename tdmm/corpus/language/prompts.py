@@ -108,8 +108,8 @@ def keywords(program: Program, random: np.random.Generator) -> str:
             and event.behaviour.kind not in ("emotion", "speech", "gaze")
             and not event.behaviour.full
         ):
-            name = f"{voice.pick(('slight', 'small', 'subtle') if event.level == 'slight' else ('strong', 'big',
-            'intense'))} {name}"
+            how = ("slight", "small", "subtle") if event.level == "slight" else ("strong", "big", "intense")
+            name = f"{voice.pick(how)} {name}"
         if event.tempo != "normal":
             name = f"{event.tempo} {name}"
         if event.seconds is not None:
@@ -142,8 +142,8 @@ def video_prompt(
     acts = whole_sentence(sentence_about(program, voice.pronouns.subject, voice))
     subject = slots["subject"][:1].upper() + slots["subject"][1:]
     style = ", ".join(sorted({voice.pick(words()["scene"]["style"]) for _ in range(2)}))
-    said = f"{subject}, {slots['place']}, {slots['light']}. {acts} {whole_sentence(slots['camera'])}
-    {whole_sentence(style)}" return tidy(said), slots
+    filmed = f"{whole_sentence(slots['camera'])} {whole_sentence(style)}"
+    return tidy(f"{subject}, {slots['place']}, {slots['light']}. {acts} {filmed}"), slots
 
 
 # -- narration -----------------------------------------------------------------------------------------

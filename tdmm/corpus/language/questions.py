@@ -40,7 +40,7 @@ _NUMBERS = (
 # What would make "does the person ...?" a question of taste: near relatives of a behaviour.
 _RELATIVES = (
     {"smile", "grin", "smirk", "laugh", "giggle", "joy", "amusement", "excitement", "dimple", "laugh_speaking"},
-    {"blink", "double_blink", "wink", "close_eyes", "flutter_lashes", "squeeze_eyes", "droop_lids", "yawn", "eye_twitch", "sneeze"},
+    {"blink", "double_blink", "wink", "close_eyes", "flutter_lashes", "squeeze_eyes", "droop_lids", "yawn", "eye_twitch"},
     {"open_mouth", "gape", "part_lips", "yawn", "gasp", "round_lips", "sigh"},
     {"speak", "whisper", "shout", "mumble", "sing", "read_out", "laugh_speaking", "mouth_words", "rant"},
     {"frown", "pout", "scowl", "lower_brows", "shrug_mouth", "push_up_chin"},
@@ -51,7 +51,8 @@ _RELATIVES = (
     {"lean_forward", "thrust_head", "lean_back", "pull_head_back", "recoil"},
     {"pucker", "kiss", "blow", "whistle", "round_lips", "press_lips", "roll_lips", "bite_lip", "swallow"},
     {"squint", "raise_cheeks", "squeeze_eyes", "wince", "grimace"},
-    {"bare_teeth", "grit_teeth", "stretch_lips", "grimace", "raise_upper_lip", "drop_lower_lip", "sneer", "chatter_teeth"},
+    {"bare_teeth", "grit_teeth", "stretch_lips", "grimace", "raise_upper_lip", "drop_lower_lip", "chatter_teeth"},
+    {"sneer", "wrinkle_nose", "sniff", "raise_upper_lip", "sneeze"},
 )  # fmt: skip
 
 
