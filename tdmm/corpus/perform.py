@@ -209,7 +209,7 @@ def _liveliness(
         speaking = any(timed.event.behaviour.kind == "speech" for timed in plan.events)
         quiet = [(t.start, t.end) for t in plan.events if "lids" in t.event.behaviour.occupies]
         lids = idle.blinks(person, times, quiet, 1.4 if speaking else 1.0, random)
-        lids = np.maximum(lids, _blinks_with_gaze(values, times, quiet, random))
+        lids = np.maximum(lids, _blinks_with_gaze(values, times, quiet, lids, random))
         for column in (INDEX["eyeBlinkLeft"], INDEX["eyeBlinkRight"]):
             values[:, column] = np.maximum(values[:, column], lids)
 
@@ -218,9 +218,14 @@ _COUNTS_LIDS = {"blink", "double_blink", "wink", "flutter_lashes", "stare"}
 
 
 def _blinks_with_gaze(
-    values: np.ndarray, times: np.ndarray, quiet: list[tuple[float, float]], random: np.random.Generator
+    values: np.ndarray,
+    times: np.ndarray,
+    quiet: list[tuple[float, float]],
+    closed: np.ndarray,
+    random: np.random.Generator,
 ) -> np.ndarray:
-    """(T,) lids that close on one in three of the large shifts of head and eyes together (Evinger et al., 1994)."""
+    """(T,) lids that close on one in three of the large shifts of head and eyes together (Evinger et al., 1994), unless
+    they are `closed` (T,) by then."""
     turn = values[:, INDEX["headYaw"]] + values[:, _YAW]
     lids = np.zeros(len(times), np.float32)
     if len(times) < 8:
@@ -228,7 +233,8 @@ def _blinks_with_gaze(
     change = np.abs(turn[6:] - turn[:-6])
     middle = int(change.argmax()) + 3
     moment = times[middle]
-    if change.max() > 18 and random.random() < 0.33 and not any(a - 0.35 < moment < b + 0.35 for a, b in quiet):
+    held = any(a - 0.35 < moment < b + 0.35 for a, b in quiet)
+    if change.max() > 18 and random.random() < 0.33 and not held and not closed[np.abs(times - moment) < 0.7].any():
         since = times - moment
         shape = idle.ease(1 + (since + 0.02) / 0.09) * (1 - idle.ease((since - 0.02) / 0.16))
         lids = shape.astype(np.float32)

@@ -102,7 +102,7 @@ def _over_all(event: Event, duration: float, person: Person, random: np.random.G
         timed = _beats(event, person, random, person.pace)
         assert timed.beats is not None
         least = timed.beats[:, 1].mean() * 1.05
-        if event.behaviour.repeats and event.count > 1:
+        if event.behaviour.repeats:
             room = (duration - 0.4) / event.count
             starts = 0.2 + room * np.arange(event.count) + random.uniform(0, max(room - least, 0.0), event.count)
         else:

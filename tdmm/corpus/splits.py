@@ -26,6 +26,12 @@ def is_held_out(first: str, second: str) -> bool:
     return part_of_one("pair", *sorted((first, second))) * ONE_PAIR_IN < 1
 
 
+def split_of_text(text: str) -> str:
+    """The split of a clip of which no more than its text is known: one text is never in two of them."""
+    draw = part_of_one("text", " ".join(text.lower().split()))
+    return "val" if draw < VAL else "test" if draw < VAL + TEST else "train"
+
+
 def split_of(program: Program, clip: str, seed: int) -> str:
     """The split of a clip with this id of a corpus with this seed."""
     ids = sorted({event.id for event in program.events()})

@@ -64,7 +64,7 @@ def _verb_phrase(event: Event, voice: Voice) -> tuple[str, bool]:
     found = ways()[event.id]
     emotion = event.behaviour.kind == "emotion"
     if voice.held_out and found.held_out:
-        return voice.pick(found.held_out), False
+        return voice.pick(_held_out(found, event.side)), False
     special = getattr(found, f"verbs_{event.level}", ())
     if special and voice.chance(0.45) and ("{side}" in special[0]) == bool(event.side):
         return voice.pick(special), True
@@ -79,6 +79,10 @@ def _verb_phrase(event: Event, voice: Voice) -> tuple[str, bool]:
 
 def _verbs(found: Ways, side: str) -> tuple[str, ...]:
     return found.verbs_side if side and found.verbs_side else found.verbs
+
+
+def _held_out(found: Ways, side: str) -> tuple[str, ...]:
+    return found.held_out_side if side and found.held_out_side else found.held_out
 
 
 def _manner(event: Event, voice: Voice, *, level_told: bool) -> list[str]:
@@ -167,7 +171,8 @@ def along(event: Event, voice: Voice) -> str:
 
 def _absent(event: Event, voice: Voice) -> str:
     found = ways()[event.id]
-    phrase = voice.pick(found.held_out if voice.held_out and found.held_out else _verbs(found, event.side))
+    held_out = voice.held_out and found.held_out
+    phrase = voice.pick(_held_out(found, event.side) if held_out else _verbs(found, event.side))
     side = event.side or "either"
     return f"{voice.pick(words()['joins']['absent'])} {fill(phrase, 'gerund', voice.pronouns, side)}"
 
@@ -176,7 +181,7 @@ def step_clause(step: Sequence[Event], form: str, voice: Voice) -> str:
     """Events that happen together: the first or the counted one as the verb, the others along."""
     present = [event for event in step if not event.absent]
     if not present:
-        return f"{fill('[stay] as {they} [be]', form, voice.pronouns)}" + "".join(along(event, voice) for event in step)
+        return fill("[stay] as before", form, voice.pronouns) + "".join(along(event, voice) for event in step)
     # What is counted reads best as the verb; an emotion reads best beside it.
     order = sorted(present, key=lambda event: (event.behaviour.kind == "emotion", event.count == 1))
     if len(order) > 1 and order[0].count == 1 and order[1].behaviour.kind != "emotion" and voice.chance(0.5):

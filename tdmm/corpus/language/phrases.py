@@ -52,11 +52,12 @@ class Ways:
     adjectives_strong: tuple[str, ...] = ()
     adverbs: tuple[str, ...] = ()
     held_out: tuple[str, ...] = ()
+    held_out_side: tuple[str, ...] = ()
 
     @property
     def count(self) -> int:
         """How many there are without those that are kept out of training."""
-        return sum(len(getattr(self, name)) for name in self.__dataclass_fields__ if name != "held_out")
+        return sum(len(getattr(self, name)) for name in self.__dataclass_fields__ if not name.startswith("held_out"))
 
 
 @cache
@@ -74,9 +75,9 @@ def ways() -> Mapping[str, Ways]:
 
 def fill(phrase: str, form: str, pronouns: Pronouns, side: str = "") -> str:
     """A phrase as it stands in a sentence: verbs inflected, pronouns and side put in."""
+    if pronouns is I and form == "third":
+        phrase = phrase.replace("[be]", "am")
     said = inflect_all(phrase, form, pronouns.plural)
-    if pronouns is I:
-        said = said.replace("are ", "am ") if phrase.startswith("[be]") and form == "third" else said
     return said.format(
         they=pronouns.they, them=pronouns.them, their=pronouns.their, themself=pronouns.themself, side=side
     )

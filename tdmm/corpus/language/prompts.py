@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 
 import numpy as np
 
@@ -20,6 +21,7 @@ from tdmm.corpus.program import Event, Program
 
 STYLES = ("command", "sentence", "scene", "paper", "request", "keywords")
 _PRONOUNS = {"she": SHE, "he": HE, "they": THEY}
+_ONE = Pronouns("Someone", "they", "them", "their", "themself")
 
 
 def command(program: Program, random: np.random.Generator, held_out: bool = False) -> str:
@@ -76,7 +78,7 @@ def paper(program: Program, random: np.random.Generator, *, head_still: bool, he
 
 def request(program: Program, random: np.random.Generator, held_out: bool = False) -> str:
     """Somebody asks for it: `can you smile and then nod?`"""
-    gender, pronouns = _gender(random)
+    _, pronouns = _gender(random)
     voice = Voice(random, pronouns, held_out)
     frame = voice.pick(words()["frames"]["request"])
     if "{base}" in frame and "{he}" not in frame and "{him}" not in frame:
@@ -84,8 +86,10 @@ def request(program: Program, random: np.random.Generator, held_out: bool = Fals
     if "{third_plural}" in frame:
         voice.pronouns = YOU
     form = next(form for form in ("third_plural", "third", "base", "gerund") if f"{{{form}}}" in frame)
-    if form == "third" and "{he}" in frame and voice.pronouns is THEY:
+    if voice.pronouns is THEY and "{he}" in frame:
         voice.pronouns = HE if voice.chance(0.5) else SHE
+    elif voice.pronouns is THEY and form == "third":  # "someone who nods"
+        voice.pronouns = _ONE
     told = _narrated(program, "base" if form == "third_plural" else form, voice, "middle")
     said = frame.format(**{form: told}, he=voice.pronouns.they, him=voice.pronouns.them)
     return tidy(said) if voice.chance(0.5) else whole_sentence(said)
@@ -118,32 +122,39 @@ def keywords(program: Program, random: np.random.Generator) -> str:
     return voice.pick((", ", "; ", " / ", " | ", " + ")).join(parts)
 
 
-def video_prompt(
-    program: Program, random: np.random.Generator, appearance: dict[str, str] | None = None
-) -> tuple[str, dict[str, str]]:
-    """A prompt for a text-to-video model, and its slots: who, where, which light and camera, then what happens.
+def draw_scene(randoms: Mapping[str, np.random.Generator]) -> dict[str, str]:
+    """Who is filmed, where, in which light, by which camera: {subject, pronoun, place, light, camera}.
 
-    appearance: slots that are given; what is missing is drawn.
+    randoms: what `appearance`, `place`, `light` and `camera` are drawn from, each by its own.
     """
+    random = randoms["appearance"]
     gender, pronouns = _gender(random)
     voice = Voice(random, pronouns)
-    slots = dict(appearance or {})
-    if "subject" not in slots:
-        look, which = words()["appearance"], voice.pick
-        age, origin = which(look["age"]), which(look["origin"])
-        who = f"{age} {origin} {which(look[gender])} with {which(look['hair'])}"
-        if voice.chance(0.5):
-            who += f" and {which(look['detail'])}"
-        slots["subject"] = f"{'an' if who[0] in 'aeiou' else 'a'} {who}, wearing {which(look['clothes'])}"
-        slots["pronoun"] = gender
-    voice.pronouns = _PRONOUNS.get(slots.get("pronoun", gender), pronouns)
+    look = words()["appearance"]
+    parts = [voice.pick(look[slot]) for slot in ("age", "origin", gender)]
+    who = f"{' '.join(parts)} with {voice.pick(look['hair'])}"
+    if voice.chance(0.5):
+        who += f" and {voice.pick(look['detail'])}"
+    article = "an" if who[0] in "aeiou" else "a"
+    scene = {"subject": f"{article} {who}, wearing {voice.pick(look['clothes'])}", "pronoun": gender}
     for slot in ("place", "light", "camera"):
-        slots.setdefault(slot, voice.pick(words()["scene"][slot]))
-    acts = whole_sentence(sentence_about(program, voice.pronouns.subject, voice))
-    subject = slots["subject"][:1].upper() + slots["subject"][1:]
-    style = ", ".join(sorted({voice.pick(words()["scene"]["style"]) for _ in range(2)}))
-    filmed = f"{whole_sentence(slots['camera'])} {whole_sentence(style)}"
-    return tidy(f"{subject}, {slots['place']}, {slots['light']}. {acts} {filmed}"), slots
+        scene[slot] = Voice(randoms[slot], pronouns).pick(words()["scene"][slot])
+    return scene
+
+
+def video_prompt(acts: str, scene: Mapping[str, str], random: np.random.Generator) -> str:
+    """A prompt for a text-to-video model: the scene of `draw_scene`, and what happens in it, in a sentence."""
+    style = words()["scene"]["style"]
+    chosen = ", ".join(style[one] for one in sorted(random.choice(len(style), 2, replace=False)))
+    subject = scene["subject"][:1].upper() + scene["subject"][1:]
+    filmed = f"{whole_sentence(scene['camera'])} {whole_sentence(chosen)}"
+    return tidy(f"{subject}, {scene['place']}, {scene['light']}. {whole_sentence(acts)} {filmed}")
+
+
+def acts_of(program: Program, scene: Mapping[str, str], random: np.random.Generator) -> str:
+    """What the person of the scene does, in a sentence: `She smiles, then nods.`"""
+    pronouns = _PRONOUNS[scene["pronoun"]]
+    return whole_sentence(sentence_about(program, pronouns.subject, Voice(random, pronouns)))
 
 
 # -- narration -----------------------------------------------------------------------------------------
@@ -163,6 +174,9 @@ def parts_of_base(program: Program) -> tuple[Event | None, list[Event], list[Eve
 
 def _joined(parts: list[str], voice: Voice, length: str) -> str:
     joins = words()["joins"][f"then_{length}" if length else "then"]
+    if voice.pronouns.they == "they" and not voice.pronouns.plural:
+        # "The person nods before they smiles": the verb would have to agree with the pronoun.
+        joins = [join for join in joins if "{they}" not in join]
     said = parts[0]
     for number, part in enumerate(parts[1:], start=2):
         join = voice.pick(joins)
@@ -216,7 +230,7 @@ def _narrated(program: Program, form: str, voice: Voice, length: str = "") -> st
 
 def sentence_about(program: Program, subject: str, voice: Voice) -> str:
     """A sentence without its full stop. The emotion of the base may stand before the subject."""
-    emotion, speech, others = parts_of_base(program)
+    emotion, speech, _ = parts_of_base(program)
     if subject.lower() == "i":
         subject = "I"
     pronouns = voice.pronouns
@@ -240,8 +254,6 @@ def sentence_about(program: Program, subject: str, voice: Voice) -> str:
         program = Program(program.steps, tuple(event for event in program.base if event is not emotion))
     told = _narrated(program, "third", voice, "middle" if voice.chance(0.3) else "")
     voice.pronouns = pronouns
-    if pronouns is I:
-        told = re.sub(r"^are\b", "am", told)
     return (lead or f"{subject} ") + told
 
 

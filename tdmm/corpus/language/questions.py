@@ -40,7 +40,8 @@ _NUMBERS = (
 # What would make "does the person ...?" a question of taste: near relatives of a behaviour.
 _RELATIVES = (
     {"smile", "grin", "smirk", "laugh", "giggle", "joy", "amusement", "excitement", "dimple", "laugh_speaking"},
-    {"blink", "double_blink", "wink", "close_eyes", "flutter_lashes", "squeeze_eyes", "droop_lids", "yawn", "eye_twitch"},
+    {"blink", "double_blink", "wink", "close_eyes", "flutter_lashes", "squeeze_eyes", "droop_lids", "yawn"},
+    {"eye_twitch", "squint", "blink", "wink"},
     {"open_mouth", "gape", "part_lips", "yawn", "gasp", "round_lips", "sigh"},
     {"speak", "whisper", "shout", "mumble", "sing", "read_out", "laugh_speaking", "mouth_words", "rant"},
     {"frown", "pout", "scowl", "lower_brows", "shrug_mouth", "push_up_chin"},
