@@ -139,6 +139,10 @@ class Batch:
     def __exit__(self, *_: object) -> None:
         self._rich.stop()
 
+    def to(self, done: int, total: int, failures: int) -> None:
+        """So many of so many are through, and so many of them failed."""
+        self._rich.update(self._task, completed=done, total=total, failures=failures)
+
     def advance(self, failures: int) -> None:
         """One more is through; so many failed until now."""
         self._rich.update(self._task, advance=1, failures=failures, refresh=True)

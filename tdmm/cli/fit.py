@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import sys
 from contextlib import redirect_stdout
-from enum import Enum
 from functools import partial
 from pathlib import Path
 from typing import Annotated
@@ -14,6 +13,7 @@ import typer
 
 from tdmm.cli import fit_inputs, paths
 from tdmm.cli.console import Console
+from tdmm.cli.engines import EngineChoice, choose_engine, count_of_workers
 from tdmm.cli.fit_inputs import FitJob, Plan
 from tdmm.cli.fit_report import Teller
 from tdmm.cli.fit_work import FitWork, added
@@ -29,17 +29,10 @@ from tdmm.cli.options import (
     choose_device,
 )
 from tdmm.cli.usage import UsageError
-from tdmm.engine import Engine, LoadedOnce, in_processes, in_sequence, on_ray, run_over, usable_workers
+from tdmm.engine import LoadedOnce, in_sequence, run_over
 
 # Measured: one process that fits a short clip takes 1.1 GB.
 WORKER_BYTES = 1_250_000_000
-
-
-class EngineChoice(str, Enum):
-    """Where workers run."""
-
-    local = "local"
-    ray = "ray"
 
 
 def command(
@@ -182,7 +175,7 @@ def command(
         raise UsageError(f"--split {split:g}: expected a positive number of seconds")
     if ray_address is not None and engine is not EngineChoice.ray:
         raise UsageError("--ray-address needs --engine ray")
-    count = _workers(workers)
+    count = count_of_workers(workers)
     inputs = _inputs(videos, landmarks, landmarker, faces, preview)
     plan = fit_inputs.plan(inputs, output, preview)
     work = FitWork(
@@ -215,7 +208,7 @@ def command(
             with console.progress(_name(job.source)) as progress:
                 outcome = run(LoadedOnce(work.load, partial(FitWork.fit, work, progress=progress)))
         else:
-            chosen = _engine(engine, ray_address, count, plan)
+            chosen = choose_engine(engine, ray_address, count, WORKER_BYTES, most=len(plan.jobs))
             if waiting and chosen is not in_sequence:
                 _prepare(work)
             with console.batch(waiting, "fit") as teller.batch, redirect_stdout(sys.stderr):
@@ -236,14 +229,6 @@ def _faces(faces: str) -> int | None:
     if not faces.isdecimal() or int(faces) < 1:
         raise UsageError(f"--faces {faces}: expected largest, all, or a number of faces")
     return int(faces)
-
-
-def _workers(workers: str) -> int | None:
-    if workers == "auto":
-        return None
-    if not workers.isdecimal() or int(workers) < 1:
-        raise UsageError(f"--workers {workers}: expected auto, or a number of workers")
-    return int(workers)
 
 
 def _inputs(
@@ -326,15 +311,6 @@ def _prepare(work: FitWork) -> None:
         loaded = work.load()
         if loaded.detector is not None:
             loaded.detector.close()
-
-
-def _engine(engine: EngineChoice, address: str | None, workers: int | None, plan: Plan) -> Engine:
-    if engine is EngineChoice.ray:
-        os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # a cluster of our own reports to nobody
-        return on_ray(address, workers=workers)
-    count = min(usable_workers(WORKER_BYTES) if workers is None else workers, len(plan.jobs))
-    # One worker that was asked for is this process; by itself a crash would take all other videos with it.
-    return in_sequence if workers == 1 else in_processes(count)
 
 
 def _name(source: str) -> str:

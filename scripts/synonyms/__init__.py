@@ -1,0 +1,1 @@
+"""How tdmm/corpus/data/synonyms.toml is made: see scripts/build_synonyms.py."""

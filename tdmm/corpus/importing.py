@@ -1,0 +1,111 @@
+"""Existing videos with captions become a corpus: copied, or linked, and listed in its manifest."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from tdmm.corpus.build import MANIFEST, VIDEO_FOLDER_MANIFEST, VIDEOS
+from tdmm.corpus.generators.folder import Foreign, ForeignClip
+from tdmm.corpus.splits import SPLITS, split_of_text
+from tdmm.errors import CorpusError, OutputError, TdmmError
+from tdmm.io.manifest import VIDEO_FIELD, append_to_manifest, find_manifest, mend_manifest, read_manifest
+from tdmm.io.video import open_video
+
+
+@dataclass
+class Imported:
+    """What came in, what had come before, and what could not."""
+
+    clips: int = 0
+    there_before: int = 0
+    failures: list[tuple[str, str]] = field(default_factory=list)
+
+
+def import_videos(
+    foreign: Foreign,
+    folder: Path,
+    *,
+    source: str,
+    video_folder: bool = False,
+    on_failure: Callable[[str, str], None] | None = None,
+    progress: Callable[[int, int], None] | None = None,
+) -> Imported:
+    """Bring the clips of `foreign` into the corpus `folder`; those that are there are passed over.
+
+    A video is hard-linked where the file system can, else copied. `source` is told in every line. A clip without a
+    split gets one by its text. A video that cannot be read is told and listed, and the others go on.
+    Raises `CorpusError` where the folder holds a corpus in another layout.
+    """
+    manifest = folder / (VIDEO_FOLDER_MANIFEST if video_folder else MANIFEST)
+    present = find_manifest(folder)
+    if present is not None and present != manifest:
+        raise CorpusError(f"{present}: the corpus is kept in another layout; choose that, or another folder")
+    (folder / VIDEOS).mkdir(parents=True, exist_ok=True)
+    known: set[str] = set()
+    if manifest.exists():
+        mend_manifest(manifest)
+        known = {clip.id for clip in read_manifest(manifest)}
+    found = Imported()
+
+    def fail(name: str, reason: str) -> None:
+        found.failures.append((name, reason))
+        if on_failure is not None:
+            on_failure(name, reason)
+
+    for name in foreign.missing:
+        fail(name, "is named in the list of videos and is not there")
+    for number, clip in enumerate(foreign.clips, start=1):
+        if clip.id in known:
+            found.there_before += 1
+        else:
+            try:
+                append_to_manifest(manifest, _line(clip, folder, source, VIDEO_FIELD[manifest.name]))
+                found.clips += 1
+            except TdmmError as error:
+                fail(clip.id, str(error))
+        if progress is not None:
+            progress(number, len(foreign.clips))
+    return found
+
+
+def _line(clip: ForeignClip, folder: Path, source: str, video_field: str) -> dict[str, Any]:
+    with open_video(clip.video) as video:
+        info = video.info
+    place = Path(VIDEOS) / f"{clip.id}{clip.video.suffix.lower()}"
+    _bring(clip.video, folder / place)
+    other = dict(clip.other)
+    split = other.get("split")
+    return {
+        "id": clip.id,
+        video_field: place.as_posix(),
+        "text": clip.text,
+        "slots": dict(clip.slots),
+        "generator": {"name": "folder", "model": source},
+        "split": split if split in SPLITS else split_of_text(clip.text),
+        "duration": info.duration,
+        "fps": info.fps,
+        **{name: value for name, value in other.items() if name not in ("split", "motion", video_field)},
+    }
+
+
+def _bring(video: Path, place: Path) -> None:
+    if place.exists():
+        return
+    try:
+        place.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            os.link(video.resolve(), place)
+        except OSError:  # another file system, or one without links
+            beside = place.with_name(f".{place.name}.part")
+            try:
+                shutil.copyfile(video, beside)
+                os.replace(beside, place)
+            finally:
+                beside.unlink(missing_ok=True)
+    except OSError as error:
+        raise OutputError(f"{place}: cannot be written: {error.strerror or error}") from error
