@@ -12,10 +12,15 @@ import typer
 
 from tdmm.cli import face_models, paths
 from tdmm.cli.console import Console
-from tdmm.cli.options import DebugOption, FaceModelOption, JsonOption, QuietOption
+from tdmm.cli.options import DebugOption, FaceModelOption, ForceOption, JsonOption, QuietOption
+from tdmm.cli.usage import UsageError
 from tdmm.errors import MotionError, TdmmError
+from tdmm.io.manifest import Clip, find_manifest
+from tdmm.io.motion_shards import SUFFIX, names_a_part
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     import numpy as np
 
     from tdmm.motion import FaceMotion
@@ -32,14 +37,19 @@ def command(
             metavar="FILE", help="Motions, videos, pictures, face models (or the word builtin); - is standard input."
         ),
     ],
+    report: Annotated[
+        str | None,
+        typer.Option("--report", metavar="OUT.html", help="Of a corpus: a page with plots, tables and example frames."),
+    ] = None,
     face_model: FaceModelOption = "builtin",
+    force: ForceOption = False,
     as_json: JsonOption = False,
     quiet: QuietOption = False,
     debug: DebugOption = False,
 ) -> None:
     """Say what is in a file.
 
-    Reads motions, videos, pictures and face models.
+    Reads motions (also one of a shard: SHARD.safetensors#17), videos, pictures, corpora and face models.
     With --json one object a file and line. Exit code 1 when a file cannot be read; the others are still told.
 
     \b
@@ -47,11 +57,16 @@ def command(
       tdmm info motion.npz
       tdmm info clip.mp4
       tdmm info builtin
+      tdmm info corpus
+      tdmm info corpus --report report.html
       tdmm info motions/*.npz --json | jq -r 'select(.valid < .frames) | .file'
       tdmm fit clip.mp4 | tdmm info -
     """
     console = Console(quiet=quiet)
     sources = paths.expand(files)
+    if report is not None:
+        _write_report(sources, report, console, force=force, as_json=as_json)
+        return
     failures = 0
     for number, source in enumerate(sources):
         try:
@@ -81,14 +96,105 @@ def _facts(source: str, face_model: str) -> dict[str, Any]:
         if data.startswith(_ZIP):
             return _motion_facts(source, io.BytesIO(data), face_model)
         return _video_facts(source, io.BytesIO(data))
+    if names_a_part(source):
+        return _motion_facts(source, source, face_model)
     path = Path(source)
     if not path.exists():
         raise TdmmError(f"{source}: no such file")
+    if path.is_dir() and find_manifest(path) is not None:
+        return _corpus_facts(path)
+    if path.suffix == SUFFIX:
+        return _shard_facts(path)
     if path.is_dir() or path.suffix.lower() == ".pkl":
         return _face_model_facts(source)
     if _starts_with(path, _ZIP):
         return _motion_or_face_model_facts(path, face_model)
     return _video_facts(source, path)
+
+
+def _write_report(sources: list[str], target: str, console: Console, *, force: bool, as_json: bool) -> None:
+    """--report: the page, and the same facts as without it."""
+    manifest = find_manifest(sources[0]) if len(sources) == 1 else None
+    if manifest is None:
+        raise UsageError("--report is about one corpus: a folder with manifest.jsonl or metadata.jsonl")
+    if Path(target).suffix.lower() not in (".html", ".htm"):
+        raise UsageError(f"--report {target}: expected a name that ends in .html")
+    paths.check_place(target, force=force)
+    from tdmm.corpus.report import write_report
+
+    summary = write_report(manifest, Path(target), picture_of=_picture_of(manifest.parent))
+    console.say(f"{target}: {summary.clips} clips")
+    if as_json:
+        sys.stdout.write(
+            json.dumps({"file": sources[0], "kind": "corpus", "report": target, **summary.as_dict()}) + "\n"
+        )
+
+
+def _picture_of(folder: Path) -> Callable[[Clip], np.ndarray | None]:
+    """The middle frame of a clip without a video, rendered."""
+
+    def picture(clip: Clip) -> np.ndarray | None:
+        from contextlib import closing
+
+        from tdmm.io.motion_file import read_motion
+        from tdmm.render import RenderOptions, render
+
+        if clip.motion is None:
+            return None
+        motion = read_motion(str(folder / clip.motion))
+        middle = len(motion) // 2
+        with closing(
+            render(motion[middle : middle + 1], options=RenderOptions(size=(160, 160), caption=False))
+        ) as shown:
+            return next(shown)
+
+    return picture
+
+
+def _corpus_facts(folder: Path) -> dict[str, Any]:
+    from tdmm.corpus.report import summarise
+    from tdmm.corpus.report.cautions import cautions
+    from tdmm.io.manifest import read_manifest
+
+    manifest = find_manifest(folder)
+    assert manifest is not None
+    summary = summarise([clip.line for clip in read_manifest(manifest)])
+    durations = summary.durations
+    told = {
+        "file": str(folder),
+        "kind": "corpus",
+        "clips": summary.clips,
+        "hours": summary.hours,
+        "with_video": summary.with_video,
+        "with_motion": summary.with_motion,
+        "splits": summary.splits,
+        "generators": summary.generators,
+        "licences": summary.licences,
+        "mean_seconds": None if durations is None else round(durations.mean, 2),
+        "slots": {slot: len(values) for slot, values in summary.slots.items()},
+        "evenness": summary.evenness,
+        "distinct_texts": round(summary.texts.distinct_share, 4),
+        "distinct_words": summary.texts.words,
+        "warnings": cautions(summary),
+    }
+    return told
+
+
+def _shard_facts(path: Path) -> dict[str, Any]:
+    from tdmm.io.motion_shards import read_shard
+
+    motions = read_shard(path)
+    return {
+        "file": str(path),
+        "kind": "shard of motions",
+        "motions": len(motions),
+        "frames": sum(map(len, motions)),
+        "fps": motions[0].fps,
+        "duration": sum(motion.duration for motion in motions),
+        "face_model": motions[0].face_model,
+        "expressions": len(motions[0].expression_names),
+        "first": f"{path}#0",
+    }
 
 
 def _starts_with(path: Path, magic: bytes) -> bool:
