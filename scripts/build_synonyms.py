@@ -10,9 +10,9 @@ VADER has the same sign, the most frequent first (WordNet's tag counts), with th
 have both words. check: which groups of scripts/synonyms/accepted.txt WordNet does not know as synonyms.
 write: the data file, from accepted.txt alone. What is in accepted.txt was chosen by hand.
 
-Only propose and check read the data of others, and none of it is part of tdmm:
-WordNet 3.0, Copyright 2006 by Princeton University, under the WordNet license (Debian: wordnet-base, /usr/share/wordnet;
-its notice stands in NOTICE); Empath, categories.tsv of the package empath, MIT; VADER, vader_lexicon.txt of the package
+Only propose and check read the data of others, and no file of theirs is part of tdmm: WordNet 3.0, Copyright 2006 by
+Princeton University, under the WordNet license (its notice stands in NOTICE; Debian has the files in wordnet-base,
+/usr/share/wordnet); Empath, categories.tsv of the package empath, MIT; VADER, vader_lexicon.txt of the package
 vaderSentiment, MIT.
 """
 

@@ -7,7 +7,7 @@ from collections import defaultdict
 from dataclasses import dataclass
 from pathlib import Path
 
-POS = {"noun": "n", "verb": "v", "adjective": "a", "adverb": "r"}
+POS = {"noun": "n", "verb": "v", "adjective": "a", "adverb": "r", "preposition": "r"}
 _FILE = {"n": "noun", "v": "verb", "a": "adj", "r": "adv"}
 _SENSE_POS = {"1": "n", "2": "v", "3": "a", "4": "r", "5": "a"}
 # Endings that WordNet's own morphology takes away: the ending, and what stands in its place.

@@ -34,7 +34,8 @@ def command(
     files: Annotated[
         list[str],
         typer.Argument(
-            metavar="FILE", help="Motions, videos, pictures, face models (or the word builtin); - is standard input."
+            metavar="FILE",
+            help="Motions, videos, pictures, corpora, face models (or the word builtin); - is standard input.",
         ),
     ],
     report: Annotated[
@@ -158,7 +159,10 @@ def _corpus_facts(folder: Path) -> dict[str, Any]:
 
     manifest = find_manifest(folder)
     assert manifest is not None
-    summary = summarise([clip.line for clip in read_manifest(manifest)])
+    clips = read_manifest(manifest)
+    if not clips:
+        raise TdmmError(f"{manifest}: lists no clips")
+    summary = summarise([clip.line for clip in clips])
     durations = summary.durations
     told = {
         "file": str(folder),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -23,9 +23,10 @@ from tdmm.io.manifest import VIDEO_FIELD, append_to_manifest, find_manifest, men
 from tdmm.io.motion_file import write_motion
 from tdmm.io.motion_shards import SUFFIX, write_shard
 from tdmm.io.whole import whole_file
+from tdmm.motion import FaceMotion
 
 MANIFEST, VIDEO_FOLDER_MANIFEST, SETTINGS = "manifest.jsonl", "metadata.jsonl", "corpus.json"
-VIDEOS, MOTIONS = "videos", "motions"
+VIDEOS, MOTIONS, FAILED = "videos", "motions", "failed.jsonl"
 # Motions of a shard: a run that is killed loses those that were under way.
 SHARD_CLIPS = 250
 # Seconds of the mean clip of the suite and the bank: a first guess at how many make an hour.
@@ -55,7 +56,8 @@ class CorpusJob:
     """What is to be made where.
 
     size: (H, W) pixels of rendered clips. motions_only: no pictures, motions in compact shards. video_folder: the
-    manifest is the metadata.jsonl of a Hugging Face VideoFolder.
+    manifest is the metadata.jsonl of a Hugging Face VideoFolder. strict: a fault in tdmm ends the run instead of failing
+    its clip.
     """
 
     folder: Path
@@ -64,6 +66,7 @@ class CorpusJob:
     size: tuple[int, int] = (256, 256)
     motions_only: bool = False
     video_folder: bool = False
+    strict: bool = False
 
     @property
     def manifest(self) -> Path:
@@ -103,27 +106,29 @@ def generate_corpus(
         raise CorpusError("expected a number of clips or of hours")
     _check(job)
     job.folder.mkdir(parents=True, exist_ok=True)
-    _remember(job)
     known = _seconds_made(job)
+    _remember(job, compare=bool(known))
     made = Made(there_before=len(known))
     failed: set[int] = set()
     count = clips if clips is not None else 0
-    while True:
-        if hours is not None:
-            # As many more as should be missing, by the mean of those that there are.
-            mean = sum(known.values()) / len(known) if known else MEAN_SECONDS
-            missing = hours * 3600 - sum(known.values())
-            if missing <= 0 or (failed and len(failed) > 10 + len(known)):
+    try:
+        while True:
+            if hours is not None:
+                # As many more as should be missing, by the mean of those that there are.
+                mean = sum(known.values()) / len(known) if known else MEAN_SECONDS
+                missing = hours * 3600 - sum(known.values())
+                if missing <= 0 or (failed and len(failed) > 10 + len(known)):
+                    break
+                count = max(count, len(known) + len(failed)) + math.ceil(missing / (mean or MEAN_SECONDS))
+            todo = [n for n in range(count) if clip_id(n, job.settings.seed) not in known and n not in failed]
+            if not todo:
                 break
-            count = max(count, len(known) + len(failed)) + math.ceil(missing / mean)
-        todo = [n for n in range(count) if clip_id(n, job.settings.seed) not in known and n not in failed]
-        if not todo:
-            break
-        _run(job, todo, known, failed, made, engine, video_engine, progress, on_failure)
-        if hours is None:
-            break
+            _run(job, todo, known, failed, made, engine, video_engine, progress, on_failure)
+            if hours is None:
+                break
+    finally:
+        list_failures(job.folder, made.failures)
     made.hours = sum(known.values()) / 3600
-    _list_failures(job, made)
     return made
 
 
@@ -144,8 +149,11 @@ def _check(job: CorpusJob) -> None:
         raise CorpusError(f"{present}: the corpus is kept in another layout; choose that, or another folder")
 
 
-def _remember(job: CorpusJob) -> None:
-    """Write down the settings, or compare them: clips of one seed are made by one set of settings."""
+def _remember(job: CorpusJob, *, compare: bool) -> None:
+    """Write down the settings, or compare them: clips of one seed are made by one set of settings.
+
+    compare: there are clips of this seed. The settings of a run that made none bind nobody.
+    """
     settings = job.settings
     mine = {
         "slots": {slot: list(values) for slot, values in settings.choice.values.items()},
@@ -162,12 +170,12 @@ def _remember(job: CorpusJob) -> None:
     runs: dict[str, Any] = {}
     if path.exists():
         try:
-            runs = json.loads(path.read_text(encoding="utf-8"))["runs"]
+            runs = dict(json.loads(path.read_text(encoding="utf-8"))["runs"])
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise CorpusError(f"{path}: cannot be read ({error}); remove it to go on") from error
     seed = str(settings.seed)
-    if seed in runs:
-        other = [name for name in mine if runs[seed].get(name) != mine[name]]
+    if seed in runs and compare:
+        other = [name for name in mine if dict(runs[seed]).get(name) != mine[name]]
         if other:
             raise CorpusError(
                 f"{job.folder}: the clips of seed {seed} were made with other settings ({', '.join(other)}); choose "
@@ -186,10 +194,13 @@ def _seconds_made(job: CorpusJob) -> dict[str, float]:
     mend_manifest(job.manifest)
     mine = clip_id(0, job.settings.seed).partition("-")[0] + "-"
     return {
-        clip.id: float(clip.line.get("duration") or 0.0)
-        for clip in read_manifest(job.manifest)
-        if clip.id.startswith(mine)
+        clip.id: _seconds(clip.line.get("duration")) for clip in read_manifest(job.manifest) if clip.id.startswith(mine)
     }
+
+
+def _seconds(duration: Any) -> float:
+    """Of a line that somebody may have changed."""
+    return float(duration) if isinstance(duration, (int, float)) and math.isfinite(duration) else 0.0
 
 
 def _run(
@@ -210,21 +221,24 @@ def _run(
     for number in todo:
         by_maker.setdefault(job.generators.of(number, job.settings.seed), []).append(number)
 
-    def told(event: Event[tuple[int, ...], list[dict[str, Any]]]) -> None:
+    def fail(number: int, reason: str) -> None:
+        failed.add(number)
+        name = clip_id(number, job.settings.seed)
+        reason = reason.removeprefix(f"{name}: ")
+        made.failures.append((name, reason))
+        if on_failure is not None:
+            on_failure(name, reason)
+
+    def told(event: Event[tuple[int, ...], _Done]) -> None:
         nonlocal through
         through += len(event.item)
-        if event.error is not None:
-            for number in event.item:
-                failed.add(number)
-                name = clip_id(number, job.settings.seed)
-                made.failures.append((name, str(event.error)))
-                if on_failure is not None:
-                    on_failure(name, str(event.error))
-        else:
-            lines = event.result or []
-            append_to_manifest(job.manifest, *lines)
-            known.update({line["id"]: line.get("duration", 0.0) for line in lines})
-            made.clips += len(lines)
+        done = event.result or _Done([], [(number, str(event.error)) for number in event.item])
+        if done.lines:
+            append_to_manifest(job.manifest, *done.lines)
+        known.update({line["id"]: _seconds(line.get("duration")) for line in done.lines})
+        made.clips += len(done.lines)
+        for number, reason in done.failures:
+            fail(number, reason)
         if progress is not None:
             progress(before + through, total)
 
@@ -255,6 +269,14 @@ def _shards(numbers: Sequence[int]) -> Iterator[tuple[int, ...]]:
 
 
 @dataclass(frozen=True)
+class _Done:
+    """What came of some clips: the lines of those whose files are there, numbers and reasons of the others."""
+
+    lines: list[dict[str, Any]]
+    failures: list[tuple[int, str]] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
 class _Worker:
     """Makes the files of clips, in this process or another. maker: which of the generators it is."""
 
@@ -274,31 +296,49 @@ class _Worker:
 
         return Studio()
 
-    def make(self, loaded: Any, numbers: tuple[int, ...]) -> list[dict[str, Any]]:
+    def make(self, loaded: Any, numbers: tuple[int, ...]) -> _Done:
         """The lines of the clips, once their files are there."""
-        planned = [plan_clip(number, self.job.settings) for number in numbers]
+        if self.job.motions_only:
+            return self._shard(numbers)
+        make = self._ask if self.maker else self._film
+        with self._told():
+            return _Done([make(loaded, plan_clip(number, self.job.settings)) for number in numbers])
+
+    @contextmanager
+    def _told(self) -> Iterator[None]:
+        """What goes wrong with a clip as a `TdmmError`: one strange clip in thousands does not end the run."""
         try:
-            if self.maker:
-                return [self._ask(loaded, clip) for clip in planned]
-            if self.job.motions_only:
-                return self._shard(planned)
-            return [self._film(loaded, clip) for clip in planned]
-        except (TdmmError, KeyboardInterrupt):
+            yield
+        except TdmmError:
             raise
         except OSError as error:
             raise OutputError(f"{error.filename or self.job.folder}: {error.strerror or error}") from error
         except MemoryError as error:
             raise CorpusError("out of memory; try fewer --workers or a smaller --size") from error
+        except Exception as error:
+            if self.job.strict:
+                raise
+            raise CorpusError(f"{type(error).__name__}: {error} (a fault in tdmm; --debug shows where)") from error
 
-    def _shard(self, planned: Sequence[PlannedClip]) -> list[dict[str, Any]]:
-        motions, lines = [], []
-        path = f"{MOTIONS}/{planned[0].id}-{planned[-1].number:07d}{SUFFIX}"
-        for number, clip in enumerate(planned):
-            performance, fields = perform_clip(clip)
-            motions.append(to_motion(performance))
-            lines.append(self._line(clip, fields, motions[-1].fps) | {"motion": f"{path}#{number}"})
-        write_shard(motions, self.job.folder / path)
-        return lines
+    def _shard(self, numbers: tuple[int, ...]) -> _Done:
+        """A clip that fails stays out, and leaves the others of its shard alone."""
+        done, motions = _Done([]), list[FaceMotion]()
+        path = f"{MOTIONS}/{clip_id(numbers[0], self.job.settings.seed)}-{numbers[-1]:07d}{SUFFIX}"
+        for number in numbers:
+            try:
+                with self._told():
+                    clip = plan_clip(number, self.job.settings)
+                    performance, fields = perform_clip(clip)
+                    motion = to_motion(performance)
+            except TdmmError as error:
+                done.failures.append((number, str(error)))
+                continue
+            done.lines.append(self._line(clip, fields, motion.fps) | {"motion": f"{path}#{len(motions)}"})
+            motions.append(motion)
+        if motions:
+            with self._told():
+                write_shard(motions, self.job.folder / path)
+        return done
 
     def _film(self, studio: Any, clip: PlannedClip) -> dict[str, Any]:
         performance, fields = perform_clip(clip)
@@ -353,13 +393,13 @@ def video_seed(seed: int, number: int) -> int:
     return int(part_of_one("video", seed, number) * 2**31)
 
 
-def _list_failures(job: CorpusJob, made: Made) -> None:
+def list_failures(folder: Path, failures: Sequence[tuple[str, str]]) -> None:
     """failed.jsonl in the folder: what failed in this run, with the reasons."""
-    place = job.folder / "failed.jsonl"
-    if not made.failures:
+    place = folder / FAILED
+    if not failures:
         with suppress(OSError):
             place.unlink(missing_ok=True)
         return
     with suppress(TdmmError), whole_file(place) as beside:
-        lines = [json.dumps({"id": name, "error": reason}) for name, reason in made.failures]
+        lines = [json.dumps({"id": name, "error": reason}) for name, reason in failures]
         beside.write_text("\n".join(lines) + "\n", encoding="utf-8")

@@ -13,7 +13,8 @@ from tdmm.corpus.program import parse_program
 from tdmm.errors import CorpusError
 
 # A line of the notation, though perhaps a wrong one: nothing else has its signs between lower-case words.
-_NOTATION = re.compile(r"[!a-z_0-9.*@~=>+: ]*[*@~>+][!a-z_0-9.*@~=>+: ]*|![a-z_]+")
+_LETTERS = "[!a-z_0-9.*@~=>+: ]*"
+_NOTATION = re.compile(rf"{_LETTERS}([*@~>+=]|(?<=[a-z])\.[a-z]|![a-z]){_LETTERS}")
 
 
 def read_prompts(lines: Iterable[str], name: str) -> tuple[GivenPrompt, ...]:
@@ -55,7 +56,9 @@ def _from_json(line: str) -> GivenPrompt:
         raise CorpusError(f"expected a JSON object, found {line[:40]!r} ({error})") from error
     if not isinstance(fields, Mapping):
         raise CorpusError(f"expected a JSON object, found {line[:40]!r}")
-    text, program = fields.get("text", ""), fields.get("program")
-    if not isinstance(text, str) or not (program is None or isinstance(program, str)) or not (text or program):
+    text, program = fields.get("text") or "", fields.get("program")
+    if not isinstance(text, str) or not (program is None or isinstance(program, str)):
+        raise CorpusError(f"expected text in the fields text and program, found {line[:60]!r}")
+    if not (text.strip() or program):
         raise CorpusError(f"expected the fields text and program, or one of them, found {line[:60]!r}")
-    return GivenPrompt(text, None if program is None else parse_program(program))
+    return GivenPrompt(text.strip(), None if program is None else parse_program(program))

@@ -9,11 +9,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from tdmm.corpus.build import MANIFEST, VIDEO_FOLDER_MANIFEST, VIDEOS
+from tdmm.corpus.build import MANIFEST, VIDEO_FOLDER_MANIFEST, VIDEOS, list_failures
 from tdmm.corpus.generators.folder import Foreign, ForeignClip
 from tdmm.corpus.splits import SPLITS, split_of_text
 from tdmm.errors import CorpusError, OutputError, TdmmError
-from tdmm.io.manifest import VIDEO_FIELD, append_to_manifest, find_manifest, mend_manifest, read_manifest
+from tdmm.io.manifest import VIDEO_FIELD, Clip, append_to_manifest, find_manifest, mend_manifest, read_manifest
 from tdmm.io.video import open_video
 
 
@@ -38,7 +38,8 @@ def import_videos(
     """Bring the clips of `foreign` into the corpus `folder`; those that are there are passed over.
 
     A video is hard-linked where the file system can, else copied. `source` is told in every line. A clip without a
-    split gets one by its text. A video that cannot be read is told and listed, and the others go on.
+    split gets one by its text. A video that cannot be read, or whose id another clip has, is told and listed (also in
+    failed.jsonl), and the others go on.
     Raises `CorpusError` where the folder holds a corpus in another layout.
     """
     manifest = folder / (VIDEO_FOLDER_MANIFEST if video_folder else MANIFEST)
@@ -46,10 +47,10 @@ def import_videos(
     if present is not None and present != manifest:
         raise CorpusError(f"{present}: the corpus is kept in another layout; choose that, or another folder")
     (folder / VIDEOS).mkdir(parents=True, exist_ok=True)
-    known: set[str] = set()
+    known: dict[str, Clip] = {}
     if manifest.exists():
         mend_manifest(manifest)
-        known = {clip.id for clip in read_manifest(manifest)}
+        known = {clip.id: clip for clip in read_manifest(manifest)}
     found = Imported()
 
     def fail(name: str, reason: str) -> None:
@@ -61,7 +62,13 @@ def import_videos(
         fail(name, "is named in the list of videos and is not there")
     for number, clip in enumerate(foreign.clips, start=1):
         if clip.id in known:
-            found.there_before += 1
+            video = known[clip.id].video
+            if video is not None and _size(folder / video) in (None, _size(clip.video)):
+                found.there_before += 1
+            else:
+                fail(
+                    clip.id, "another clip of the corpus is called this; bring these videos into a corpus of their own"
+                )
         else:
             try:
                 append_to_manifest(manifest, _line(clip, folder, source, VIDEO_FIELD[manifest.name]))
@@ -70,6 +77,7 @@ def import_videos(
                 fail(clip.id, str(error))
         if progress is not None:
             progress(number, len(foreign.clips))
+    list_failures(folder, found.failures)
     return found
 
 
@@ -93,8 +101,15 @@ def _line(clip: ForeignClip, folder: Path, source: str, video_field: str) -> dic
     }
 
 
+def _size(path: Path) -> int | None:
+    try:
+        return path.stat().st_size
+    except OSError:
+        return None
+
+
 def _bring(video: Path, place: Path) -> None:
-    if place.exists():
+    if place.exists() and _size(place) == _size(video):
         return
     try:
         place.parent.mkdir(parents=True, exist_ok=True)

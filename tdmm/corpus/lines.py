@@ -10,6 +10,7 @@ from tdmm.corpus.language import prompts
 from tdmm.corpus.language.captions import captions, timeline
 from tdmm.corpus.language.noise import with_noise
 from tdmm.corpus.language.questions import questions
+from tdmm.corpus.language.synonyms import with_synonyms
 from tdmm.corpus.perform import Performance, perform
 from tdmm.corpus.plan import PlannedClip
 from tdmm.corpus.program import Event, Program
@@ -32,7 +33,7 @@ def perform_clip(planned: PlannedClip, longest: float = LONGEST_CLIP) -> tuple[P
     text = planned.text or _worded(program, performance, random, head_still=still, held_out=held_out)
     fields: dict[str, Any] = {
         "id": planned.id,
-        "text": text if planned.split.startswith("test") else with_noise(text, random),
+        "text": text if planned.split.startswith("test") else with_noise(with_synonyms(text, random), random),
         "texts": _other_texts(planned, performance, text, head_still=still, held_out=held_out),
         "prompt": _video_prompt(planned, random),
         "captions": captions(program, plan, random, head_still=still, held_out=held_out),

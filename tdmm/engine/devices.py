@@ -33,7 +33,10 @@ def _lock(key: str, number: int) -> bool:
     except ImportError:  # no locks on this system
         return False
     name = f"tdmm-gpu-{zlib.crc32(key.encode()):08x}-{number}.lock"
-    descriptor = os.open(Path(tempfile.gettempdir()) / name, os.O_CREAT | os.O_RDWR, 0o600)
+    try:
+        descriptor = os.open(Path(tempfile.gettempdir()) / name, os.O_CREAT | os.O_RDWR, 0o600)
+    except OSError:  # that of another user, who works in the same folder
+        return False
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError:

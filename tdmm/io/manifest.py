@@ -88,7 +88,7 @@ def append_to_manifest(path: Path, *lines: Mapping[str, Any]) -> None:
                     left = memoryview(data)
                     while left:
                         left = left[file.write(left) :]
-                except OSError:
+                except BaseException:  # also Ctrl-C
                     file.truncate(size)
                     raise
         except OSError as error:

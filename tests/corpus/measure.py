@@ -248,7 +248,11 @@ def _still(motion: FaceMotion, measure: Measure, event: Event) -> bool:
     if measure.kind == "keep_still":
         return max(spread(values) for values in _pose(motion)) < 3
     if measure.kind == "stare":
-        steady = max(spread(_gaze(motion, axis)) for axis in ("gazeYaw", "gazePitch")) < 6
+        # The eyes rest in the head, or on a thing while the head moves.
+        eyes = [_gaze(motion, axis) for axis in ("gazeYaw", "gazePitch")]
+        head = [_pose(motion)[1], _pose(motion)[0]]
+        in_space = [eye + turn for eye, turn in zip(eyes, head, strict=True)]
+        steady = min(max(map(spread, eyes)), max(map(spread, in_space))) < 6
         blinks = count(motion, "blink", "", event["start"] + 0.1, event["end"] - 0.1)
         return steady and not blinks and bool(np.median(_signal(motion, measure, "")[frames]) >= LEAST["slight"])
     return bool(np.percentile(_signal(motion, measure, "")[frames], 60) >= 0.35)

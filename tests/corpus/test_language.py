@@ -16,7 +16,7 @@ from tdmm.corpus.language.captions import captions, timeline
 from tdmm.corpus.language.clauses import Voice, clause, words
 from tdmm.corpus.language.inflect import FORMS, inflect, inflect_all
 from tdmm.corpus.language.noise import CASE_RATE, TYPO_RATE, with_noise
-from tdmm.corpus.language.phrases import HE, IT, SHE, THEY, YOU, I, fill, ways
+from tdmm.corpus.language.phrases import HE, IT, SHE, THEY, YOU, I, Pronouns, fill, ways
 from tdmm.corpus.language.questions import KINDS, questions
 from tdmm.corpus.lexicon import behaviours, find
 from tdmm.corpus.lines import head_is_still
@@ -24,7 +24,8 @@ from tdmm.corpus.perform import Performance
 from tdmm.corpus.program import Event, Program, parse_program
 
 COUNT = 300
-PRONOUNS = (SHE, HE, THEY, YOU, IT, I)
+SOMEONE = Pronouns("Someone", "they", "them", "their", "themself")
+PRONOUNS = (SHE, HE, THEY, YOU, IT, I, SOMEONE)
 NUMBERS = {2: "twice|two|2", 3: "three|thrice|3", 4: "four|4", 5: "five|5"}
 DENIAL = re.compile(r"\b(without|never|not)\b", re.IGNORECASE)
 STILL = re.compile(r"head (stays almost still|hardly moves|keeps its place)")
@@ -169,7 +170,10 @@ def test_verbs_agree_with_their_subjects(style: str) -> None:
     for program, text in texts(style):
         wrong = re.search(r"\b(they|we|you|I) (is|has|was|[a-z]+[^s\W]s)\b|\b(he|she|it) (are|am)\b|\bI are\b", text)
         assert not wrong or wrong[2] in ("perhaps", "always"), (str(program), text)
-        assert not re.search(r"\b(that|who) (are|have|smile|nod|look|express|raise)\b", text), (str(program), text)
+        assert not re.search(r"\b(face that|who) (are|have|be|smile|nod|look|express|raise|lift)\b", text), (
+            str(program),
+            text,
+        )
 
 
 @EVERY_STYLE
@@ -196,12 +200,12 @@ def test_counts_are_told(style: str) -> None:
     assert checked > 50
 
 
-@EVERY_STYLE
+@pytest.mark.parametrize("style", [style for style in STYLES if style != "short"])  # which leaves out what goes along
 def test_what_does_not_happen_is_denied(style: str) -> None:
     absent = [(program, text) for program, text in texts(style) if any(event.absent for event in program.events())]
     assert len(absent) >= 8
     for program, text in absent:
-        assert (r"no " in text) if style == "keywords" else DENIAL.search(text), (str(program), text)
+        assert ("no " in text) if style == "keywords" else DENIAL.search(text), (str(program), text)
 
 
 def test_a_step_in_which_nothing_happens_is_told_in_every_form() -> None:
@@ -209,7 +213,7 @@ def test_a_step_in_which_nothing_happens_is_told_in_every_form() -> None:
     performance = acted(str(program))
     for style, seed in itertools.product((one for one in STYLES if one not in ("keywords", "timeline")), range(30)):
         text = in_style(style, program, performance, seed)
-        assert not re.search(r"\b(they|you|she|he|I) (be|being|is|are|am)\b", text), text
+        assert not re.search(r"\bas (they|you|she|he|I) (be|being|is|are|am)\b", text), text
         assert DENIAL.search(text), text
 
 
@@ -294,6 +298,25 @@ def held_out_texts(name: str, side: str) -> Iterator[str]:
     phrases = said.held_out_side if side and said.held_out_side else said.held_out
     for phrase, form, pronouns in itertools.product(phrases, FORMS, PRONOUNS):
         yield fill(phrase, form, pronouns, side or "either").lower()
+
+
+def test_no_held_out_phrase_is_a_part_of_one_of_training() -> None:
+    """In any form, said of anybody: "approving" of "an approving look"."""
+    known = {
+        fill(phrase, form, pronouns, "left").lower()
+        for said in ways().values()
+        for sort in said.__dataclass_fields__
+        if not sort.startswith("held_out")
+        for phrase in getattr(said, sort)
+        for form, pronouns in itertools.product(FORMS, PRONOUNS)
+    }
+    runs = set()
+    for text in known:
+        said = text.split()
+        runs |= {tuple(said[i:k]) for i, k in itertools.combinations(range(len(said) + 1), 2)}
+    for name, side in itertools.product(behaviours(), ("", "left")):
+        for phrase in held_out_texts(name, side):
+            assert tuple(phrase.split()) not in runs, (name, phrase)
 
 
 @EVERY_STYLE

@@ -369,7 +369,9 @@ def test_eyes_that_are_not_spoken_of_blink() -> None:
     assert sum(lids(acted("smile=6", seed)).max() > 0.9 for seed in range(30)) > 15
 
 
-@pytest.mark.parametrize("notation", ["keep_still :", "keep_still : smile > blink", "speak + keep_still :", "keep_still"])
+@pytest.mark.parametrize(
+    "notation", ["keep_still :", "keep_still : smile > blink", "speak + keep_still :", "keep_still"]
+)
 def test_a_head_that_is_kept_still_is_still(notation: str) -> None:
     for seed in range(20):
         one = acted(notation, seed)
