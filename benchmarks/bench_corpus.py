@@ -1,4 +1,4 @@
-"""Corpora: how fast they are made, how various their texts are, how even their cells, whether motions show what is said."""
+"""Corpora: how fast they are made, how various their texts are, how even their cells, what their motions show."""
 
 from __future__ import annotations
 
@@ -84,7 +84,7 @@ def _speed(folder: Path) -> list[Row]:
             "x",
             must=2,
             aim=6,
-            note=f"{made.clips} clips, {made.hours * 3600:.0f} s of video in {passed:.1f} s, with the start of processes",
+            note=f"{made.clips} clips, {made.hours * 3600:.0f} s of video in {passed:.1f} s, start included",
         )
     )
     return rows

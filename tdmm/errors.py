@@ -39,3 +39,7 @@ class WorkerError(TdmmError):
 
 class CorpusError(TdmmError):
     """A corpus folder whose manifest cannot be read or written."""
+
+
+class EvaluationError(TdmmError):
+    """Scores that cannot be computed from what was given."""

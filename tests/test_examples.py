@@ -88,6 +88,18 @@ def test_example_many(clip, tmp_path):
     assert frame_count(tmp_path / "out" / "grid.mp4") == 3
 
 
+def test_example_generate_corpus(tmp_path):
+    told = run(ROOT / "examples" / "generate_corpus.sh", tmp_path / "corpus", 2, folder=tmp_path)
+    assert "clips" in told
+    lines = [json.loads(line) for line in (tmp_path / "corpus" / "manifest.jsonl").read_text().splitlines()]
+    assert len(lines) == 8
+    assert lines[2]["text"] == lines[3]["text"] == "nope"
+    assert frame_count(tmp_path / "corpus" / lines[0]["video"]) == len(
+        read_motion(tmp_path / "corpus" / lines[0]["motion"])
+    )
+    assert "<html" in (tmp_path / "corpus" / "report.html").read_text()
+
+
 def test_example_corpus(clip, tmp_path):
     told = run(ROOT / "examples" / "corpus.sh", clip.parent, tmp_path / "corpus", folder=tmp_path)
     (line,) = map(json.loads, told.splitlines())

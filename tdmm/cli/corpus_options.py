@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tdmm.cli import paths
@@ -30,16 +32,20 @@ def given_prompts(source: str | None) -> tuple[GivenPrompt, ...]:
     from tdmm.corpus.given import read_prompts
 
     if source == paths.STANDARD:
-        return read_prompts(paths.stdin_bytes().read().decode("utf-8", "replace").splitlines(), "standard input")
+        name, data = "standard input", paths.stdin_bytes().read()
+    else:
+        name, data = source, Path(source).read_bytes()
     try:
-        with open(source, encoding="utf-8") as file:
-            return read_prompts(file, source)
+        text = data.decode("utf-8-sig")
     except UnicodeDecodeError as error:
-        raise TdmmError(f"{source}: is no text ({error.reason}); expected one prompt a line") from error
+        raise TdmmError(f"{name}: is no text ({error.reason}); expected one prompt a line") from error
+    return read_prompts(io.StringIO(text, newline=None), name)
 
 
-def check_amount(clips: int | None, hours: float | None, given: int) -> tuple[int | None, float | None]:
-    """Clips or hours, one of them. Without either each given prompt is done once."""
+def check_amount(
+    clips: int | None, hours: float | None, given: int, *, usual: int | None = None
+) -> tuple[int | None, float | None]:
+    """Clips or hours, one of them. Without either each given prompt is done once; without those, `usual` clips."""
     if clips is not None and hours is not None:
         raise UsageError("--clips and --hours exclude each other")
     if clips is not None and clips < 1:
@@ -47,9 +53,9 @@ def check_amount(clips: int | None, hours: float | None, given: int) -> tuple[in
     if hours is not None and not 0 < hours < float("inf"):
         raise UsageError(f"--hours {hours:g}: expected a positive number")
     if clips is None and hours is None:
-        if not given:
+        if not given and usual is None:
             raise UsageError("say how much: --clips N or --hours H")
-        return given, None
+        return given or usual, None
     return clips, hours
 
 
@@ -128,7 +134,9 @@ def _video_generator(kind: str, rest: str, values: Mapping[str, Any], size: str 
         return DiffusersGenerator(rest, DiffusersOptions(**sizes, **values), device=choose_device(device))
     from tdmm.corpus.generators.command import CommandGenerator, CommandOptions
 
-    return CommandGenerator(rest, CommandOptions(**sizes, **values))
+    command = CommandGenerator(rest, CommandOptions(**sizes, **values))
+    command.load()  # a program that is not there is found before others have worked for hours
+    return command
 
 
 def _values(options: Sequence[str]) -> dict[str, Any]:

@@ -26,6 +26,9 @@ _GL_LINE = "apt-get install -y libgl1 libglib2.0-0"
 _OPTIONAL = {
     "pytorch3d": "another renderer; built from source: https://github.com/facebookresearch/pytorch3d",
     "triton": "the GPU renderer; comes with torch for CUDA",
+    "diffusers": "text-to-video models in generate-corpus: pip install 'tdmm[t2v]'",
+    "wordcloud": "reports of corpora: pip install 'tdmm[report]'",
+    "ray": "clusters: pip install 'tdmm[ray]'",
 }
 
 

@@ -11,7 +11,7 @@ from tdmm.cli import paths
 from tdmm.cli.usage import UsageError
 from tdmm.errors import TdmmError
 from tdmm.io.manifest import find_manifest, motion_of, read_manifest
-from tdmm.io.motion_shards import names_a_part
+from tdmm.io.shard_names import names_a_part
 
 # What counts as a video in a folder; a file that is named is tried whatever its ending.
 VIDEO_ENDINGS = frozenset(

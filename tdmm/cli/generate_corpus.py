@@ -27,10 +27,13 @@ from tdmm.cli.usage import UsageError
 
 if TYPE_CHECKING:
     from tdmm.corpus.build import CorpusJob, Made
+    from tdmm.corpus.importing import Imported
 
 # Measured: a process that renders clips takes 0.6 GB.
 WORKER_BYTES = 700_000_000
 _FAILURES_TOLD = 20
+# Clips of a --dry-run that does not say how many.
+_SHOWN = 10
 
 
 def command(
@@ -180,10 +183,32 @@ def command(
       tdmm info corpus --report report.html                   what is in it
     """
     console = Console(quiet=quiet, verbose=verbose)
+    wanted = {
+        "emotion": emotion,
+        "intensity": intensity,
+        "action": action,
+        "head": head,
+        "gaze": gaze,
+        "speech": speech,
+    }
     if list_behaviours:
         _list(as_json=as_json)
         return
     if from_folder is not None:
+        others = {
+            "prompts": prompts,
+            "--clips": clips,
+            "--hours": hours,
+            "--generator": generator,
+            "--option": option,
+            "--motions-only": motions_only,
+            "--size": size,
+            "--vary": vary,
+            "--dry-run": dry_run,
+            **{f"--{slot}": values for slot, values in wanted.items()},
+        }
+        if senseless := [name for name, value in others.items() if value not in (None, False)]:
+            raise UsageError(f"--from brings in what there is: leave {senseless[0]} out")
         _import(from_folder, output, chosen_fields or [], layout, console, as_json=as_json)
         return
     if chosen_fields:
@@ -196,17 +221,11 @@ def command(
         raise UsageError(f"--seed {seed}: expected a number from 0 on")
     if layout not in LAYOUTS:
         raise UsageError(f"--layout {layout}: expected {', '.join(LAYOUTS)}")
+    if prompts is not None and (chosen := [slot for slot, values in wanted.items() if values]):
+        raise UsageError(f"--{chosen[0]} chooses what the prompt suite asks for, and here the prompts are given")
     from tdmm.corpus.build import CorpusJob
     from tdmm.corpus.plan import Settings
 
-    wanted = {
-        "emotion": emotion,
-        "intensity": intensity,
-        "action": action,
-        "head": head,
-        "gaze": gaze,
-        "speech": speech,
-    }
     given = given_prompts(prompts)
     settings = Settings(
         seed=seed,
@@ -216,15 +235,11 @@ def command(
         seeds=seeds,
         vary=variations_of(vary or [], seeds),
     )
-    clips, hours = check_amount(clips, hours, len(given) * seeds)
+    clips, hours = check_amount(clips, hours, len(given) * seeds, usual=_SHOWN if dry_run else None)
     if dry_run:
-        _show(settings, 10 if clips is None else clips)
+        _show(settings, generator or ["procedural"], _SHOWN if clips is None else clips)
         return
-    if output is None:
-        raise UsageError("Missing option -o DIR: name the folder of the corpus")
-    if Path(output).is_file():
-        raise UsageError(f"-o {output} is a file; a corpus is a folder")
-    paths.check_folder(Path(output))
+    output = _folder(output)
     generators = generators_of(generator or ["procedural"], option or [], size, device, console)
     job = CorpusJob(
         folder=Path(os.path.abspath(output)),
@@ -233,6 +248,7 @@ def command(
         size=picture_size(size) or (256, 256),
         motions_only=motions_only,
         video_folder=layout == "videofolder",
+        strict=debug,
     )
     made = _make(job, clips, hours, count_of_workers(workers), engine, ray_address, console)
     told: dict[str, Any] = {"corpus": output, **_as_dict(made)}
@@ -245,6 +261,18 @@ def command(
         sys.stdout.write(json.dumps(told) + "\n")
     if made.failures:
         raise typer.Exit(1)
+
+
+def _folder(output: str | None) -> str:
+    """-o, if a corpus can be there."""
+    if output is None:
+        raise UsageError("Missing option -o DIR: name the folder of the corpus")
+    if output == paths.STANDARD:
+        raise UsageError("-o -: a corpus is a folder, which standard output cannot be; name one")
+    if Path(output).exists() and not Path(output).is_dir():
+        raise UsageError(f"-o {output} is a file; a corpus is a folder")
+    paths.check_folder(Path(output))
+    return output
 
 
 def _make(
@@ -315,14 +343,20 @@ def _sum_up(output: str, made: Made, console: Console) -> None:
         console.error(f"{len(made.failures)} clips failed (also in {Path(output) / 'failed.jsonl'})")
 
 
-def _show(settings: Any, count: int) -> None:
-    """The clips as they would be, one JSON object a line."""
+def _show(settings: Any, specs: list[str], count: int) -> None:
+    """The clips as they would be, one JSON object a line: performed, or what a video generator would be asked for."""
+    from tdmm.corpus.build import Generators
+    from tdmm.corpus.generators.base import parse_generator
     from tdmm.corpus.lines import ask_for_clip, perform_clip
     from tdmm.corpus.plan import plan_clip
 
+    parsed = [parse_generator(spec) for spec in specs]
+    procedural = sum(weight for kind, _, weight in parsed if kind == "procedural")
+    shares = Generators((), (procedural, *(weight for kind, _, weight in parsed if kind != "procedural")))
     for number in range(count):
         planned = plan_clip(number, settings)
-        fields = ask_for_clip(planned) if planned.program is None else perform_clip(planned)[1]
+        asked = planned.program is None or shares.of(number, settings.seed) > 0
+        fields = ask_for_clip(planned) if asked else perform_clip(planned)[1]
         sys.stdout.write(json.dumps(fields, ensure_ascii=False) + "\n")
 
 
@@ -357,18 +391,21 @@ def _import(
     from tdmm.corpus.webdataset import shards_in, unpack
     from tdmm.io.manifest import find_manifest
 
-    if output is None:
-        raise UsageError("Missing option -o DIR: name the folder of the corpus")
+    output = _folder(output)
     if layout not in LAYOUTS[:2]:
         raise UsageError(f"--layout {layout}: videos are brought in as {' or '.join(LAYOUTS[:2])}")
-    if os.path.abspath(folder) == os.path.abspath(output):
+    if os.path.realpath(folder) == os.path.realpath(output):
         raise UsageError(f"{folder} is both where the videos come from and where they go")
     shards = shards_in(Path(folder)) if os.path.isdir(folder) and not fields else []
     if shards and find_manifest(folder) is None:
-        count = unpack(shards, Path(output))
-        console.say(f"{output}: {count} clips unpacked from {len(shards)} shards")
-        if as_json:
-            sys.stdout.write(json.dumps({"corpus": output, "made": count, "failed": []}) + "\n")
+        console.say(f"{folder}: {len(shards)} WebDataset shards")
+        done = unpack(
+            shards,
+            Path(output),
+            video_folder=layout == "videofolder",
+            on_failure=lambda name, reason: console.error(f"{name}: {reason}"),
+        )
+        _sum_up_import(output, done, console, as_json=as_json)
         return
     foreign = read_foreign(folder, fields=parse_fields(fields))
     console.say(f"{folder}: {len(foreign.clips)} videos with captions, from {foreign.source}")
@@ -383,12 +420,16 @@ def _import(
             on_failure=lambda name, reason: console.error(f"{name}: {reason}"),
             progress=None if bar is None else (lambda done, total: bar.to(done, total, 0)),
         )
-    console.say(
-        f"{output}: {done.clips} clips" + (f", {done.there_before} were there already" if done.there_before else "")
-    )
+    _sum_up_import(output, done, console, as_json=as_json)
+
+
+def _sum_up_import(output: str, done: Imported, console: Console, *, as_json: bool) -> None:
+    before = f", {done.there_before} were there already" if done.there_before else ""
+    console.say(f"{output}: {done.clips} clips{before}")
     if as_json:
         failed = [{"id": name, "error": reason} for name, reason in done.failures]
-        sys.stdout.write(json.dumps({"corpus": output, "made": done.clips, "failed": failed}) + "\n")
+        told = {"corpus": output, "made": done.clips, "there_before": done.there_before, "failed": failed}
+        sys.stdout.write(json.dumps(told) + "\n")
     if done.failures:
-        console.error(f"{len(done.failures)} videos failed")
+        console.error(f"{len(done.failures)} videos failed (also in {Path(output) / 'failed.jsonl'})")
         raise typer.Exit(1)

@@ -16,7 +16,7 @@ from tdmm.cli.options import DebugOption, FaceModelOption, ForceOption, JsonOpti
 from tdmm.cli.usage import UsageError
 from tdmm.errors import MotionError, TdmmError
 from tdmm.io.manifest import Clip, find_manifest
-from tdmm.io.motion_shards import SUFFIX, names_a_part
+from tdmm.io.shard_names import SUFFIX, names_a_part
 
 if TYPE_CHECKING:
     from collections.abc import Callable

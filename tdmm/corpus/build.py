@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
@@ -13,6 +14,7 @@ from typing import Any
 from tdmm import __version__
 from tdmm.corpus.generators.base import VideoGenerator
 from tdmm.corpus.generators.diffusers_pipeline import DiffusersGenerator
+from tdmm.corpus.lexicon import find
 from tdmm.corpus.lines import ask_for_clip, perform_clip
 from tdmm.corpus.motions import to_motion
 from tdmm.corpus.plan import PlannedClip, Settings, clip_id, plan_clip
@@ -21,7 +23,8 @@ from tdmm.engine import Engine, Event, LoadedOnce, in_sequence, own_gpu, run_ove
 from tdmm.errors import CorpusError, OutputError, TdmmError
 from tdmm.io.manifest import VIDEO_FIELD, append_to_manifest, find_manifest, mend_manifest, read_manifest
 from tdmm.io.motion_file import write_motion
-from tdmm.io.motion_shards import SUFFIX, write_shard
+from tdmm.io.motion_shards import write_shard
+from tdmm.io.shard_names import SUFFIX
 from tdmm.io.whole import whole_file
 from tdmm.motion import FaceMotion
 
@@ -56,8 +59,8 @@ class CorpusJob:
     """What is to be made where.
 
     size: (H, W) pixels of rendered clips. motions_only: no pictures, motions in compact shards. video_folder: the
-    manifest is the metadata.jsonl of a Hugging Face VideoFolder. strict: a fault in tdmm ends the run instead of failing
-    its clip.
+    manifest is the metadata.jsonl of a Hugging Face VideoFolder. strict: a fault in tdmm ends the run, instead of
+    failing its clip.
     """
 
     folder: Path
@@ -136,6 +139,8 @@ def _check(job: CorpusJob) -> None:
     if job.generators.weights[0] > 0:
         for number, given in enumerate(job.settings.given, start=1):
             if given.program is None:
+                if re.fullmatch("[a-z_]+", given.text):
+                    find(given.text)  # a single word is rather a misspelt name: it says what comes near
                 raise CorpusError(
                     f"prompt {number}, {given.text[:50]!r}, is free text: the procedural generator plays programs, as "
                     "'smile > nod*2'; write PROGRAM | TEXT, or choose another --generator"

@@ -14,7 +14,9 @@ from tdmm.errors import CorpusError
 
 # A line of the notation, though perhaps a wrong one: nothing else has its signs between lower-case words.
 _LETTERS = "[!a-z_0-9.*@~=>+: ]*"
-_NOTATION = re.compile(rf"{_LETTERS}([*@~>+=]|(?<=[a-z])\.[a-z]|![a-z]){_LETTERS}")
+_NOTATION = re.compile(rf"{_LETTERS}([*@~>+=]|(?<=[a-z])\.(left|right)\b|(?<![a-z])![a-z]){_LETTERS}")
+# What stands behind the first id of a program that has none of these signs: a colon, or a side that is misspelt.
+_AFTER_ID = re.compile(r" *: *[a-z_]*|\.[a-z]+")
 
 
 def read_prompts(lines: Iterable[str], name: str) -> tuple[GivenPrompt, ...]:
@@ -44,7 +46,10 @@ def read_prompt(line: str) -> GivenPrompt:
     program, bar, text = line.partition("|")
     if bar:
         return GivenPrompt(text.strip(), parse_program(program.strip()))
-    if line in behaviours() or line.partition(":")[0].strip() in behaviours() or _NOTATION.fullmatch(line):
+    first = re.match("[a-z_]*", line)
+    assert first is not None
+    known = first[0] in behaviours() and (line == first[0] or _AFTER_ID.fullmatch(line, first.end()))
+    if known or _NOTATION.fullmatch(line):
         return GivenPrompt("", parse_program(line))
     return GivenPrompt(line)
 

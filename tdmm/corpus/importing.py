@@ -43,14 +43,7 @@ def import_videos(
     Raises `CorpusError` where the folder holds a corpus in another layout.
     """
     manifest = folder / (VIDEO_FOLDER_MANIFEST if video_folder else MANIFEST)
-    present = find_manifest(folder)
-    if present is not None and present != manifest:
-        raise CorpusError(f"{present}: the corpus is kept in another layout; choose that, or another folder")
-    (folder / VIDEOS).mkdir(parents=True, exist_ok=True)
-    known: dict[str, Clip] = {}
-    if manifest.exists():
-        mend_manifest(manifest)
-        known = {clip.id: clip for clip in read_manifest(manifest)}
+    known = open_corpus(manifest)
     found = Imported()
 
     def fail(name: str, reason: str) -> None:
@@ -79,6 +72,18 @@ def import_videos(
             progress(number, len(foreign.clips))
     list_failures(folder, found.failures)
     return found
+
+
+def open_corpus(manifest: Path) -> dict[str, Clip]:
+    """Make the folder if need be; the clips that it holds. Raises `CorpusError` if it is kept in another layout."""
+    present = find_manifest(manifest.parent)
+    if present is not None and present != manifest:
+        raise CorpusError(f"{present}: the corpus is kept in another layout; choose that, or another folder")
+    (manifest.parent / VIDEOS).mkdir(parents=True, exist_ok=True)
+    if present is None:
+        return {}
+    mend_manifest(manifest)
+    return {clip.id: clip for clip in read_manifest(manifest)}
 
 
 def _line(clip: ForeignClip, folder: Path, source: str, video_field: str) -> dict[str, Any]:

@@ -80,7 +80,7 @@ def draw_look(random: np.random.Generator, n_shape: int) -> Look:
         lips=np.exp(-random.uniform(0.1, 0.55) * np.array([0.25, 1.0, 0.75])),
         style=_light(random, float(skin.mean())),
         focal=float(np.exp(random.uniform(np.log(1.5), np.log(3.2)))),
-        part=float(random.uniform(0.5, 0.72)),
+        part=float(random.uniform(0.46, 0.62)),
         place=(float(np.clip(random.normal(0, 0.03), -0.06, 0.06)), float(random.uniform(-0.08, 0.0))),
         back=np.stack([_room(random), _room(random)]),
         back_angle=float(random.uniform(0, 2 * np.pi)),

@@ -118,7 +118,8 @@ def _split(asked: _Asked, name: str, seed: int) -> str:
         return "test-free"
     if asked.program is None:
         return split_of_text(asked.text)
-    split = split_of(asked.program, name, seed)
+    # All clips of a line of the bank are of one split.
+    split = split_of(asked.program, name if asked.template is None else asked.template.source, seed)
     # A text that was given has the phrases that it has.
     return "test" if split == "test-phrasing" and asked.text else split
 

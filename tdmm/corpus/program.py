@@ -108,7 +108,7 @@ def exclude_each_other(first: Event, second: Event) -> bool:
     return in_conflict(first.behaviour, second.behaviour)
 
 
-_NEVER_NEUTRAL = frozenset({"rant", "shout", "laugh_speaking"})
+_NEVER_NEUTRAL = frozenset({"rant", "shout", "laugh_speaking", "sing"})
 # What cannot be seen where one of these is said not to happen, beside what shares its main blendshapes.
 _DENIED = {
     "smile": frozenset({"smirk", "laugh_speaking"}),

@@ -12,7 +12,7 @@ from functools import lru_cache
 
 import numpy as np
 
-from tdmm.corpus.lexicon import LEVELS, Behaviour, behaviours, find, of_kind
+from tdmm.corpus.lexicon import LEVELS, Behaviour, find, of_kind
 from tdmm.corpus.program import Event, Program, check, exclude_each_other
 from tdmm.errors import CorpusError
 
@@ -26,6 +26,7 @@ PATTERNS = (
     "denied",  # something is said not to happen
 )
 SLOTS = ("emotion", "intensity", "action", "head", "gaze", "speech")
+_ALONE = ("action", "head", "gaze", "speech")
 _COUNTS, _COUNT_CHANCE = (1, 2, 3, 4, 5), (0.4, 0.31, 0.19, 0.07, 0.03)
 _LONGEST_BEATS = 4.5  # seconds that repeats may take
 _DENIABLE = ("blink", "smile", "nod", "speak", "open_mouth", "shake")
@@ -95,13 +96,24 @@ class _Draw:
 
     def value(self, slot: str, number: int | None = None) -> str:
         """The value of a slot at a place of its rotation; every value comes once before any comes again."""
-        values = self.choice.of(slot)
+        return self.one_of(self.choice.of(slot), self.rank if number is None else number, SLOTS.index(slot))
+
+    def one_of(self, values: tuple[str, ...], number: int | None = None, slot: int = len(SLOTS)) -> str:
+        """The same of any values. slot: each has rotations of its own."""
         round_, place = divmod(self.rank if number is None else number, len(values))
-        stream = 100_000 * (10 * self.stream + SLOTS.index(slot)) + round_
+        stream = 100_000 * (10 * self.stream + slot) + round_
         return _rotation(values, self.seed, stream)[place]
 
     def event(self, slot: str, number: int | None = None, level: str | None = None) -> Event:
         return dressed(find(self.value(slot, number)), self.random, level)
+
+    def turn_of(self, share: float, offset: float = 0.0) -> int | None:
+        """Which turn of a thing that takes part in `share` of the programs this one has; None: in this one it does not.
+
+        Evenly, not by chance, so that its values come out even.
+        """
+        place = self.rank * share + offset
+        return int(place) if int(place + share) > int(place) else None
 
     def pick(self, options: Sequence[str]) -> str:
         return options[int(self.random.integers(len(options)))]
@@ -166,17 +178,17 @@ def _full(draw: _Draw) -> tuple[Program, dict[str, str]]:
     emotion = draw.event("emotion", level=draw.value("intensity"))
     action, head = draw.event("action"), draw.event("head")
     parts = [action, head] if draw.random.random() < 0.5 else [head, action]
-    if draw.random.random() < 0.3:
-        parts.insert(int(draw.random.integers(3)), draw.event("gaze"))
+    if (turn := draw.turn_of(0.3)) is not None:
+        parts.insert(int(draw.random.integers(3)), draw.event("gaze", turn))
     program = _arranged([emotion], parts, draw, together=0.4)
     return program, _slots(emotion, *parts)
 
 
 def _sequence(draw: _Draw) -> tuple[Program, dict[str, str]]:
-    action, head, gaze = draw.event("action"), draw.event("head"), draw.event("gaze")
+    action, head = draw.event("action"), draw.event("head")
     parts = [action, head]
-    if draw.random.random() < 0.5:
-        parts.append(gaze)
+    if (turn := draw.turn_of(0.5)) is not None:
+        parts.append(draw.event("gaze", turn))
     if draw.random.random() < 0.3:
         # Another turn of the rotation: no action twice in one program.
         other = draw.event("action", draw.rank + len(draw.choice.of("action")) // 2)
@@ -184,30 +196,28 @@ def _sequence(draw: _Draw) -> tuple[Program, dict[str, str]]:
             parts.append(other)
     parts = [parts[one] for one in draw.random.permutation(len(parts))]
     base = []
-    if draw.random.random() < 0.35:
-        base.append(draw.event("emotion", level=draw.value("intensity")))
+    if (turn := draw.turn_of(0.35)) is not None:
+        base.append(draw.event("emotion", turn, draw.value("intensity", turn)))
     program = _arranged(base, parts, draw, together=0.3)
     return program, _slots(*base, action, *(part for part in parts if part is not action))
 
 
 def _single(draw: _Draw) -> tuple[Program, dict[str, str]]:
-    # As often as each kind has behaviours.
-    kinds = [one.kind for one in behaviours().values() if one.kind != "emotion"]
-    kind = kinds[int(draw.random.integers(len(kinds)))]
-    event = draw.event(kind)
-    if kind == "speech" or event.id == "keep_still":
+    event = dressed(find(draw.one_of(tuple(name for slot in _ALONE for name in draw.choice.of(slot)))), draw.random)
+    if event.behaviour.kind == "speech" or event.id == "keep_still":
         return Program((), (event,)), _slots(event)
     return Program(((event,),)), _slots(event)
 
 
 def _spoken(draw: _Draw) -> tuple[Program, dict[str, str]]:
     emotion, speech = draw.event("emotion", level=draw.value("intensity")), draw.event("speech")
-    other = draw.event("head") if draw.random.random() < 0.6 else draw.event("gaze")
-    parts = [other]
-    if draw.random.random() < 0.35:
-        parts.insert(0, draw.event("action"))
-    if draw.random.random() < 0.2:
-        parts = []
+    parts = []
+    if (turn := draw.turn_of(0.5)) is not None:
+        parts.append(draw.event("head", turn))
+    elif (turn := draw.turn_of(0.6)) is not None:
+        parts.append(draw.event("gaze", turn))
+    if (turn := draw.turn_of(0.3, 0.5)) is not None:
+        parts.insert(0, draw.event("action", turn))
     program = _arranged([emotion, speech], parts, draw, together=0.3)
     return program, _slots(emotion, speech, *parts)
 
@@ -224,8 +234,8 @@ def _felt(draw: _Draw) -> tuple[Program, dict[str, str]]:
 
 def _denied(draw: _Draw) -> tuple[Program, dict[str, str]]:
     parts = [draw.event("action"), draw.event("head")]
-    if draw.random.random() < 0.5:
-        parts = parts[: 1 + int(draw.random.integers(2))]
+    if draw.turn_of(0.25) is not None:
+        parts = parts[:1]
     names = [_DENIABLE[one] for one in draw.random.permutation(len(_DENIABLE))]
     absent = next(
         (

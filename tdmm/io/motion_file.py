@@ -13,7 +13,8 @@ from typing import Any, BinaryIO
 import numpy as np
 
 from tdmm.errors import MotionError
-from tdmm.io.motion_shards import names_a_part, read_part
+from tdmm.io.motion_shards import read_part
+from tdmm.io.shard_names import names_a_part
 from tdmm.io.whole import whole_file
 from tdmm.motion import SCHEMA, FaceMotion
 

@@ -21,10 +21,9 @@ import numpy as np
 
 from tdmm.errors import MotionError
 from tdmm.io.whole import whole_file
-from tdmm.motion import FaceMotion, default_camera, make_motion
+from tdmm.motion import DEFAULT_IMAGE_SIZE, FaceMotion, default_camera, make_motion
 
 SCHEMA = "tdmm.motions/1"
-SUFFIX = ".safetensors"
 _KEYS = ("expression", "rotation", "translation", "origin", "starts")
 
 
@@ -58,9 +57,19 @@ def write_shard(motions: Sequence[FaceMotion], path: str | Path) -> None:
         "fps": repr(first.fps),
         "expression_names": json.dumps(first.expression_names),
     }
-    data = save(tensors, facts)
+    data = _in_order(save(tensors, facts))
     with whole_file(path) as beside:
         beside.write_bytes(data)
+
+
+def _in_order(data: bytes) -> bytes:
+    """A safetensors file with its facts in their order: as written they are in another one each time."""
+    size = int.from_bytes(data[:8], "little")
+    header = json.loads(data[8 : 8 + size])
+    header["__metadata__"] = dict(sorted(header["__metadata__"].items()))
+    text = json.dumps(header, separators=(",", ":")).encode()
+    text += b" " * (-len(text) % 8)
+    return len(text).to_bytes(8, "little") + text + data[8 + size :]
 
 
 def _check(motion: FaceMotion, first: FaceMotion, where: str) -> None:
@@ -69,30 +78,21 @@ def _check(motion: FaceMotion, first: FaceMotion, where: str) -> None:
             raise MotionError(
                 f"{where}: a shard has one {name}, found {getattr(motion, name)!r} beside the first one's"
             )
-    evenly = motion.timestamps[0] + np.arange(len(motion)) / motion.fps
+    evenly = np.arange(len(motion)) / motion.fps
     plain = {
         "shape": not motion.shape.any(),
         "neck_pose": not motion.neck_pose.any(),
         "jaw_pose": not motion.jaw_pose.any(),
         "eyes_pose": not motion.eyes_pose.any(),
         "valid": bool(motion.valid.all()),
+        "confidence": bool((motion.confidence == 1).all()),
+        "image_size": motion.image_size == DEFAULT_IMAGE_SIZE,
         "camera": np.array_equal(motion.camera, default_camera(motion.image_size)),
         "timestamps": np.allclose(motion.timestamps, evenly, rtol=0, atol=1e-6),
     }
     for name, holds in plain.items():
         if not holds:
             raise MotionError(f"{where}: a shard cannot hold the {name} of this motion; write it to a file of its own")
-
-
-def names_a_part(source: object) -> bool:
-    """Whether a source is the name of one motion in a shard: `motions/00003.safetensors#17`."""
-    path, mark, number = str(source).rpartition("#")
-    return bool(mark) and path.endswith(SUFFIX) and number.isdecimal()
-
-
-def shard_of(source: str | Path) -> Path:
-    """The file of a motion in a shard, or of a motion by itself."""
-    return Path(str(source).rpartition("#")[0]) if names_a_part(source) else Path(source)
 
 
 def read_part(source: str | Path) -> FaceMotion:
@@ -129,6 +129,8 @@ def _stamp(path: str) -> tuple[int, int]:
         found = Path(path).stat()
     except FileNotFoundError:
         raise MotionError(f"{path}: there is no such file") from None
+    except OSError as error:
+        raise MotionError(f"{path}: cannot be read: {error.strerror or error}") from error
     return found.st_mtime_ns, found.st_size
 
 
@@ -146,6 +148,7 @@ def _opened(path: str, stamp: tuple[int, int]) -> tuple[dict[str, np.ndarray], d
             if missing:
                 raise MotionError(f"{path}: expected the key {', '.join(missing)}")
             arrays = {key: file.get_tensor(key) for key in _KEYS}
+        _go_together(path, arrays, len(json.loads(facts["expression_names"])))
         return arrays, {
             "face_model": facts["face_model"],
             "face_model_sha256": facts["face_model_sha256"],
@@ -156,3 +159,15 @@ def _opened(path: str, stamp: tuple[int, int]) -> tuple[dict[str, np.ndarray], d
         if isinstance(error, MotionError):
             raise
         raise MotionError(f"{path}: expected a shard of motions, found a damaged file ({error})") from error
+
+
+def _go_together(path: str, arrays: dict[str, np.ndarray], n_names: int) -> None:
+    """Raises `MotionError` unless the arrays are those of one shard."""
+    starts = arrays["starts"]
+    if starts.ndim != 1 or starts.dtype != np.int64 or len(starts) < 2 or starts[0] != 0 or (np.diff(starts) < 1).any():
+        raise MotionError(f"{path}: starts: expected the first frame of each motion, growing from 0, found others")
+    frames = int(starts[-1])
+    shapes = {"expression": (frames, n_names), "rotation": (frames, 3), "translation": (frames, 3)}
+    for key, shape in {**shapes, "origin": (len(starts) - 1, 3)}.items():
+        if arrays[key].shape != shape:
+            raise MotionError(f"{path}: {key}: expected {shape}, found {arrays[key].shape}")

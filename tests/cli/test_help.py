@@ -37,7 +37,7 @@ def test_help_imports_nothing_heavy(arguments):
 
 
 def test_only_commands_that_work_are_there():
-    assert COMMANDS == ["doctor", "fit", "info", "render"]
+    assert COMMANDS == ["doctor", "fit", "generate-corpus", "info", "render"]
 
 
 @pytest.mark.parametrize("name", COMMANDS)

@@ -42,7 +42,7 @@ def lids(performance: Performance) -> np.ndarray:
 
 
 def closures(values: np.ndarray, level: float, fps: float = FPS) -> list[tuple[float, float]]:
-    """For every time that values rise above a level and fall again: seconds between, by interpolation, and the height."""
+    """Each time that values rise above a level and fall again: seconds between, by interpolation, and the height."""
     above = np.flatnonzero(np.diff((values > level).astype(int)))
     ups = [k for k in above if values[k + 1] > level]
     downs = [k for k in above if values[k + 1] <= level]
@@ -125,7 +125,7 @@ def test_events_lie_in_the_clip_one_step_after_the_other() -> None:
             assert t.end > t.start
             assert 0 < t.gain <= 1
             if id(t.event) not in base:
-                assert 0 <= t.start
+                assert t.start >= 0
                 assert t.end <= one.schedule.duration
         for before, after in itertools.pairwise(program.steps):
             ends = [timed[id(event)].end for event in before if not event.absent]
@@ -190,8 +190,10 @@ def test_voluntary_blinks_last_100_to_400_ms(notation: str) -> None:
 
 
 def test_a_shift_of_gaze_and_a_spontaneous_blink_do_not_run_into_one_another() -> None:
-    for seed in range(60):
-        for seconds, _ in closures(lids(acted("turn.left + smile > turn.right > look_around", seed)), 0.17):
+    busy = replace(EVEN, blinks=26.0)
+    for seed in range(150):
+        one = acted("turn.left@strong + smile > turn.right@strong > look_around@strong", seed, person=busy)
+        for seconds, _ in closures(lids(one), 0.1):
             assert seconds <= BLINK_SECONDS[1] + 1 / FPS
 
 
@@ -299,7 +301,7 @@ def test_people_differ_within_their_bounds() -> None:
         assert 0.85 < one.pace < 1.15
         assert 0 <= one.expressive <= 1
         assert one.balance.min() > 0.85
-        assert 0 <= one.rest.min()
+        assert one.rest.min() >= 0
         assert one.rest.max() <= REST_MOST
         assert one.rest.shape == one.balance.shape == (len(COLUMNS),)
 
@@ -311,7 +313,7 @@ SIDED = [one.id for one in behaviours().values() if one.sided or one.sides]
 
 @pytest.mark.parametrize("name", SIDED)
 def test_left_and_right_are_mirror_images(name: str) -> None:
-    """With the same seed, up to what goes on by itself: a tenth of a curve, some degrees of the eyes, two of the head."""
+    """With the same seed, up to what goes on by itself: a tenth of a curve, some degrees of eyes, two of the head."""
     for seed in range(2):
         left, right = (acted(f"{name}.{side}@strong", seed, person=EVEN) for side in ("left", "right"))
         assert left.schedule.duration == right.schedule.duration

@@ -161,7 +161,7 @@ def test_a_denial_needs_no_side() -> None:
 
 
 def test_a_message_of_an_event_alone_begins_with_its_name() -> None:
-    with pytest.raises(CorpusError, match="^smile: has no sides"):
+    with pytest.raises(CorpusError, match=r"^smile: has no sides"):
         checked(Event(find("smile"), side="left"))
 
 

@@ -12,7 +12,7 @@ from tdmm.corpus.lines import perform_clip
 from tdmm.corpus.motions import to_motion
 from tdmm.corpus.plan import Settings, plan_clip
 
-CLIPS = 400
+CLIPS = 1200
 
 
 @lru_cache(maxsize=1)

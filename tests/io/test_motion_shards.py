@@ -11,7 +11,8 @@ from safetensors.numpy import load_file, save_file
 
 from tdmm.errors import MotionError
 from tdmm.io.motion_file import read_motion
-from tdmm.io.motion_shards import SCHEMA, names_a_part, read_part, read_shard, shard_of, write_shard
+from tdmm.io.motion_shards import SCHEMA, read_part, read_shard, write_shard
+from tdmm.io.shard_names import names_a_part, shard_of
 from tdmm.motion import DEFAULT_TRANSLATION, FaceMotion, make_motion
 
 NAMES = tuple(f"curve{number}" for number in range(5))
@@ -118,7 +119,7 @@ def test_a_shard_that_is_replaced_is_read_anew(shard):
 )
 def test_parts_are_told_by_their_names(source, part):
     assert names_a_part(source) == part
-    assert str(shard_of(source)) == (source.rpartition("#")[0] if part else source)
+    assert shard_of(str(source)) == (source.rpartition("#")[0] if part else source)
 
 
 def test_a_number_too_large_is_named(shard):
