@@ -14,7 +14,7 @@ from typing import Annotated
 import typer
 
 from tdmm import __version__
-from tdmm.cli import doctor, fit, generate_corpus, info, render
+from tdmm.cli import doctor, fit, generate_corpus, info, render, train
 from tdmm.errors import TdmmError
 
 EXIT_FAILED = 1
@@ -58,6 +58,9 @@ def _tdmm(
 
 for command in (fit, render, generate_corpus, info, doctor):
     app.command(name=command.__name__.rpartition(".")[2].replace("_", "-"))(command.command)
+
+
+app.add_typer(train.group)
 
 
 def main() -> None:

@@ -16,6 +16,9 @@ from tdmm.errors import CorpusError, OutputError, TdmmError
 from tdmm.io.manifest import VIDEO_FIELD, Clip, append_to_manifest, find_manifest, mend_manifest, read_manifest
 from tdmm.io.video import open_video
 
+# Other names of our splits.
+_SPLITS = {"training": "train", "validation": "val", "valid": "val", "dev": "val", "eval": "val", "testing": "test"}
+
 
 @dataclass
 class Imported:
@@ -92,18 +95,23 @@ def _line(clip: ForeignClip, folder: Path, source: str, video_field: str) -> dic
     place = Path(VIDEOS) / f"{clip.id}{clip.video.suffix.lower()}"
     _bring(clip.video, folder / place)
     other = dict(clip.other)
-    split = other.get("split")
     return {
         "id": clip.id,
         video_field: place.as_posix(),
         "text": clip.text,
         "slots": dict(clip.slots),
         "generator": {"name": "folder", "model": source},
-        "split": split if split in SPLITS else split_of_text(clip.text),
+        "split": split_called(other.get("split"), clip.text),
         "duration": info.duration,
         "fps": info.fps,
         **{name: value for name, value in other.items() if name not in ("split", "motion", video_field)},
     }
+
+
+def split_called(name: Any, text: str) -> str:
+    """Our split by the name that others gave it; without one that is known, by the text."""
+    ours = _SPLITS.get(str(name).lower(), name)
+    return str(ours) if ours in SPLITS else split_of_text(text)
 
 
 def _size(path: Path) -> int | None:

@@ -16,8 +16,7 @@ from typing import Any
 
 from tdmm.corpus.build import MANIFEST, MOTIONS, VIDEO_FOLDER_MANIFEST, VIDEOS, list_failures
 from tdmm.corpus.generators.folder import TEXT_COLUMNS, VIDEO_ENDINGS
-from tdmm.corpus.importing import Imported, open_corpus
-from tdmm.corpus.splits import SPLITS, split_of_text
+from tdmm.corpus.importing import Imported, open_corpus, split_called
 from tdmm.errors import CorpusError, OutputError, TdmmError
 from tdmm.io.manifest import VIDEO_FIELD, Clip, append_to_manifest, read_manifest
 from tdmm.io.motion_file import motion_bytes, read_motion
@@ -114,8 +113,7 @@ def _line(name: str, files: Mapping[str, bytes], shard: Path) -> dict[str, Any]:
         told = (line[field] for field in TEXT_COLUMNS if isinstance(line.get(field), str))
         line["text"] = files["txt"].decode("utf-8", "replace").strip() if "txt" in files else next(told, "")
     line.setdefault("generator", {"name": "folder", "model": str(shard)})
-    if line.get("split") not in SPLITS:
-        line["split"] = split_of_text(line["text"])
+    line["split"] = split_called(line.get("split"), line["text"])
     kinds = {field: data for field, _, data in _contents(name, files)}
     if not kinds:
         raise CorpusError(f"has neither a video nor a motion, only {', '.join(files)}")

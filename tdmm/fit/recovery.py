@@ -184,11 +184,11 @@ def _displacement(motion: FaceMotion, model: FaceModel) -> np.ndarray:
     poses = {name: torch.from_numpy(getattr(motion, name)) for name in ("jaw_pose", "eyes_pose")}
     with torch.inference_mode():
         rest = model.vertices(torch.zeros(0), torch.zeros(1, len(model.expression_names)))[0]
-        inside = _inside_face(rest, model)
+        inside = inside_face(rest, model)
         return (model.vertices(torch.zeros(0), expression, **poses)[:, inside] - rest[inside]).numpy()
 
 
-def _inside_face(rest: torch.Tensor, model: FaceModel) -> torch.Tensor:
+def inside_face(rest: torch.Tensor, model: FaceModel) -> torch.Tensor:
     """(V,) bool: the part of the mesh's largest piece, the skin, within the box of the resting landmarks."""
     points = model.landmarks(rest[None])[0]
     points = points[~points.isnan().any(1)]
@@ -205,4 +205,4 @@ def _face_vertices(motion: FaceMotion, model: FaceModel) -> np.ndarray:
         posed = model.vertices(
             tensor("shape"), tensor("expression"), jaw_pose=tensor("jaw_pose"), eyes_pose=tensor("eyes_pose")
         )
-        return posed[:, _inside_face(rest, model)].double().numpy()
+        return posed[:, inside_face(rest, model)].double().numpy()
