@@ -224,9 +224,10 @@ def _occupied(name: str, kind: str, peak: np.ndarray | None, fixed: bool) -> fro
     size = np.abs(peak)
     for column, unit in _UNIT.items():
         size[INDEX[column]] /= unit
-    least = max(0.3, 0.35 * float(size[:N_CURVES].max(initial=0.0)))
+    # A hair more, so that rounding (which differs between versions of numpy) decides nothing.
+    least = max(0.3, 0.35 * float(size[:N_CURVES].max(initial=0.0))) + 1e-5
     # A laugh moves the head a little, which leaves it free to nod.
-    of_others = 0.3 if kind in ("head", "gaze") else 0.55
+    of_others = (0.3 if kind in ("head", "gaze") else 0.55) + 1e-5
     if name in ("sigh", "cough"):  # lids that droop with it may as well be closed
         size[[INDEX["eyeBlinkLeft"], INDEX["eyeBlinkRight"]]] = 0
     taken = {
