@@ -33,7 +33,9 @@ VIDEOS, MOTIONS, FAILED = "videos", "motions", "failed.jsonl"
 # Motions of a shard: a run that is killed loses those that were under way.
 SHARD_CLIPS = 250
 # Seconds of the mean clip of the suite and the bank: a first guess at how many make an hour.
-MEAN_SECONDS = 5.4
+MEAN_SECONDS = 5.6
+# As long as fewer clips are known than this, their mean says little: a part of those that should be missing is made.
+FEW_CLIPS, SAFE_PART = 100, 0.9
 LICENCE = "CC0-1.0"
 
 
@@ -118,11 +120,10 @@ def generate_corpus(
         while True:
             if hours is not None:
                 # As many more as should be missing, by the mean of those that there are.
-                mean = sum(known.values()) / len(known) if known else MEAN_SECONDS
                 missing = hours * 3600 - sum(known.values())
                 if missing <= 0 or (failed and len(failed) > 10 + len(known)):
                     break
-                count = max(count, len(known) + len(failed)) + math.ceil(missing / (mean or MEAN_SECONDS))
+                count = max(count, len(known) + len(failed)) + _clips_of(missing, known)
             todo = [n for n in range(count) if clip_id(n, job.settings.seed) not in known and n not in failed]
             if not todo:
                 break
@@ -133,6 +134,13 @@ def generate_corpus(
         list_failures(job.folder, made.failures)
     made.hours = sum(known.values()) / 3600
     return made
+
+
+def _clips_of(missing: float, known: dict[str, float]) -> int:
+    """How many clips to make next where so many seconds are missing."""
+    mean = sum(known.values()) / len(known) if known else 0.0
+    count = missing / (mean or MEAN_SECONDS)
+    return math.ceil(count * SAFE_PART if len(known) < FEW_CLIPS < count else count)
 
 
 def _check(job: CorpusJob) -> None:

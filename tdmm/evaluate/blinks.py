@@ -13,7 +13,7 @@ LIDS = ("eyeBlinkLeft", "eyeBlinkRight")
 # A blink closes both eyes at least this far, by this much more than around it, and no longer than this at half of
 # its height: blinks last 0.1 to 0.4 s (Schiffman, Sensation and Perception, 2001), closed eyes longer.
 LEAST_CLOSED, LEAST_RISE, LONGEST_SECONDS = 0.5, 0.3, 0.6
-# An onset is where a blink has come this part of its way.
+# An onset is the last frame in which the lids have come no further than this part of the way from their widest before.
 ONSET = 0.1
 # Two blinks may be one if their peaks are no further apart, seconds.
 SAME_SECONDS = 0.16
@@ -48,9 +48,12 @@ def find_blinks(closure: np.ndarray, fps: float) -> Blinks:
         padded, height=LEAST_CLOSED, prominence=LEAST_RISE, width=(0, LONGEST_SECONDS * fps), rel_height=0.5
     )
     onsets = []
-    for peak, rise in zip(peaks, facts["prominences"], strict=True):
-        low = np.flatnonzero(padded[:peak] <= padded[peak] - (1 - ONSET) * rise)
-        onsets.append(max(int(low[-1]), 1) - 1)
+    reach = max(round(LONGEST_SECONDS * fps), 1)
+    for peak in peaks:
+        first = max(peak - reach, 0)
+        before = padded[first:peak]
+        low = np.flatnonzero(before <= before.min() + ONSET * (padded[peak] - before.min()))
+        onsets.append(max(first + int(low[-1]), 1) - 1)
     return Blinks(np.array(onsets, int), peaks - 1, facts["peak_heights"])
 
 

@@ -47,7 +47,9 @@ def codebook_use(codes: Iterable[np.ndarray], size: int | tuple[int, ...] | None
         if not counts:
             counts = [np.zeros(0, np.int64)] * table.shape[1]
         if table.shape[1] != len(counts):
-            raise EvaluationError(f"codes of motion {number + 1}: expected {len(counts)} a step, found {table.shape[1]}")
+            raise EvaluationError(
+                f"codes of motion {number + 1}: expected {len(counts)} a step, found {table.shape[1]}"
+            )
         tokens += len(table)
         counts = [_added(old, np.bincount(column)) for old, column in zip(counts, table.T, strict=True)]
     if not tokens:

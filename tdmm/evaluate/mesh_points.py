@@ -48,8 +48,8 @@ class MeshPoints:
     """The N vertices of a face model that scores look at.
 
     vertices: (N,) their numbers in the mesh. face, lips, eyelids: places in 0..N-1.
-    gaps: (G, 2) pairs of landmarks that meet (the middles of the lips, then the lids of the right and the left eye), each
-    a row of corners (G, 2, 3) in 0..N-1 with weights (G, 2, 3).
+    corners, weights: (G, 2, 3) triangles in 0..N-1, and barycentric places in them, of G pairs of landmarks that meet:
+    the middles of the lips, then the lids of the right and of the left eye.
     linear: neutral (3 N,), shape basis (S, 3 N), expression basis (E, 3 N) and part of the head (N,), or None.
     """
 

@@ -1,25 +1,29 @@
 """Reconstruction: how far a predicted motion is from its reference, on the mesh.
 
 Both motions are posed with the identity of the reference, and seen from its camera (which distances in metres do not
-depend on). Distances are pooled: every vertex of every frame of every motion counts once, so that long motions count for
-more; the scores of each motion are kept too. Mouth, lids and the face are told by the landmark embedding of the face
+depend on). Distances are pooled: every vertex of every frame of every motion counts once, so that long motions count
+for more; the scores of each motion are kept too. Face, lips and lids are told by the landmark embedding of the face
 model (`tdmm.evaluate.mesh_points`).
 """
 
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterable, Sequence
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
 
+from tdmm.engine import usable_cores
 from tdmm.errors import EvaluationError
 from tdmm.evaluate.blinks import LIDS, find_blinks, lid_closure, match_blinks
 from tdmm.evaluate.mesh_points import MeshPoints, mesh_points
 from tdmm.face.model import FaceModel
-from tdmm.motion import FaceMotion
+from tdmm.motion import FaceMotion, make_motion
 
 REGIONS = ("face", "lips", "eyelids")
 # Vertex errors are counted in steps of this many mm up to the last one; percentiles are exact to half a step.
@@ -108,20 +112,19 @@ def score_reconstruction(
     """Errors of predictions against references of the same rate and face model, one of each in the same order.
 
     A pair of different lengths is compared over the shorter one, and what is left out is told. Raises
-    `EvaluationError` for no pairs or unlike numbers of them, for motions of another rate or face model, for a pair
-    without a common valid frame, and for a face model without landmarks.
+    `EvaluationError` for no pairs or unlike numbers of them, for another rate, for a pair without a common valid
+    frame, and for a face model without landmarks; `MotionError` for motions of another face model.
     """
     points = mesh_points(model)
     resting = _resting_gaps(points)
     pools: dict[tuple[bool, str], Pooled] = {}
     clips: list[ClipReconstruction] = []
-    nothing = object()
-    for number, (truth, guess) in enumerate(itertools.zip_longest(references, predictions, fillvalue=nothing)):
-        if truth is nothing or guess is nothing or (ids is not None and number >= len(ids)):
-            raise EvaluationError("reconstruction: expected a prediction and an id for each reference, found unlike numbers")
-        assert isinstance(truth, FaceMotion)
-        assert isinstance(guess, FaceMotion)
-        clip, found = _compare(truth, guess, points, resting, str(number) if ids is None else ids[number])
+    pairs = _in_pairs(references, predictions, ids)
+
+    def compare(pair: tuple[FaceMotion, FaceMotion, str]) -> tuple[ClipReconstruction, dict[tuple[bool, str], Pooled]]:
+        return _compare(pair[0], pair[1], points, resting, pair[2])
+
+    for clip, found in _on_all_cores(compare, pairs):
         clips.append(clip)
         for key, pool in found.items():
             pools[key] = pools[key] + pool if key in pools else pool
@@ -143,18 +146,49 @@ def score_reconstruction(
     )
 
 
+def _in_pairs(
+    references: Iterable[FaceMotion], predictions: Iterable[FaceMotion], ids: Sequence[str] | None
+) -> Iterator[tuple[FaceMotion, FaceMotion, str]]:
+    nothing: Any = object()
+    for number, (truth, guess) in enumerate(itertools.zip_longest(references, predictions, fillvalue=nothing)):
+        if truth is nothing or guess is nothing or (ids is not None and number >= len(ids)):
+            raise EvaluationError(
+                "reconstruction: expected a prediction and an id for each reference, found unlike numbers"
+            )
+        yield truth, guess, str(number) if ids is None else ids[number]
+
+
+def _on_all_cores(work: Callable[[Any], Any], items: Iterable[Any]) -> Iterator[Any]:
+    """`map(work, items)` a little ahead, a clip to a core: its arrays are too small for several threads each."""
+    before, workers = torch.get_num_threads(), usable_cores()
+    torch.set_num_threads(1)
+    waiting: deque[Future[Any]] = deque()
+    try:
+        with ThreadPoolExecutor(workers, initializer=torch.set_num_threads, initargs=(1,)) as pool:
+            try:
+                for item in items:
+                    waiting.append(pool.submit(work, item))
+                    if len(waiting) >= 2 * workers:
+                        yield waiting.popleft().result()
+                while waiting:
+                    yield waiting.popleft().result()
+            finally:
+                for future in waiting:
+                    future.cancel()
+    finally:
+        torch.set_num_threads(before)
+
+
 def _ratio(total: float, number: float) -> float:
     return float(total / number) if number else float("nan")
 
 
 def _resting_gaps(points: MeshPoints) -> np.ndarray:
-    """(2, G) mm between what meets on the model's mean face: at rest, and with both eyes shut where it can shut them."""
+    """(2, G) mm between what meets on the model's mean face: at rest, and with both eyes shut if it can shut them."""
     names = points.model.expression_names
     expression = np.zeros((2, len(names)), np.float32)
     for name in set(LIDS) & set(names):
         expression[1, names.index(name)] = 1
-    from tdmm.motion import make_motion
-
     faces = make_motion(expression, names, face_model=points.model.name, face_model_sha256=points.model.sha256)
     with torch.inference_mode():
         return 1000 * points.gaps(points.in_head(faces, torch.zeros(0))).double().numpy()
@@ -202,14 +236,10 @@ def _compare(
 
 def _check(truth: FaceMotion, guess: FaceMotion, model: FaceModel, clip_id: str) -> None:
     for what, motion in (("reference", truth), ("prediction", guess)):
-        if motion.face_model_sha256 != model.sha256:
-            raise EvaluationError(
-                f"{clip_id}: the {what} was made with face model {motion.face_model} ({motion.face_model_sha256[:12]}), "
-                f"not with {model.name} ({model.sha256[:12]}); name the right one with --face-model"
-            )
+        motion.check_face_model(model.name, model.sha256, f"{clip_id}: the {what}")
     if abs(truth.fps - guess.fps) > 1e-6 * truth.fps:
         raise EvaluationError(
-            f"{clip_id}: {truth.fps:g} and {guess.fps:g} frames a second; resample one of them, so that frames have partners"
+            f"{clip_id}: {truth.fps:g} and {guess.fps:g} frames a second; resample one, so that frames have partners"
         )
 
 

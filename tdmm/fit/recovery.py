@@ -102,7 +102,8 @@ def compare(truth: FaceMotion, fitted: FaceMotion, model: FaceModel) -> Recovery
         one scale and shift for the whole clip: one camera cannot tell a small near head from a large far one. The
         face is the part of the skin (the mesh's largest piece) that lies within the box of the resting landmarks.
     correlation: mean over expressions of the correlation over time of true and fitted curves; of all expressions that
-        truly move (a standard deviation above 0.02). A fitted curve that does not move counts as 0.
+        truly move (a standard deviation above 0.02). A fitted curve that does not move counts as 0;
+        NaN if nothing truly moves.
     rotation_degrees: mean angle between true and fitted head rotation.
     """
     true_points, fitted_points = _face_vertices(truth, model), _face_vertices(fitted, model)
@@ -117,7 +118,8 @@ def compare(truth: FaceMotion, fitted: FaceMotion, model: FaceModel) -> Recovery
     ]
     turn = rotvec_to_rotmat(torch.tensor(truth.rotation)).mT @ rotvec_to_rotmat(torch.tensor(fitted.rotation))
     angle = rotmat_to_rotvec(turn).norm(dim=-1).rad2deg().mean()
-    return Recovery(1000 * float(miss.mean()), float(np.mean(correlations)), float(angle))
+    mean = float(np.mean(correlations)) if correlations else float("nan")
+    return Recovery(1000 * float(miss.mean()), mean, float(angle))
 
 
 def compare_expressions(truth: FaceMotion, fitted: FaceMotion, model: FaceModel) -> ExpressionRecovery:
@@ -189,7 +191,10 @@ def _displacement(motion: FaceMotion, model: FaceModel) -> np.ndarray:
 
 
 def inside_face(rest: torch.Tensor, model: FaceModel) -> torch.Tensor:
-    """(V,) bool: the part of the mesh's largest piece, the skin, within the box of the resting landmarks."""
+    """(V,) bool: the part of the mesh's largest piece, the skin, within the box of the resting landmarks.
+
+    rest: (V, 3) vertices of the resting head.
+    """
     points = model.landmarks(rest[None])[0]
     points = points[~points.isnan().any(1)]
     piece = torch.as_tensor(pieces(model.faces, model.n_vertices))

@@ -102,7 +102,8 @@ def parse_text(text: str) -> Parsed:
     steps = _merged([[statements[number] for number in step] for step in order])
     steps, base = _lasting(_by_time(steps))
     still = reading.head_still
-    if still is None and any(one.event.id == "keep_still" and not one.event.absent for one in statements):
+    moves = {one.event.id for one in statements if one.event.behaviour.kind == "head" and not one.event.absent}
+    if still is None and moves == {"keep_still"}:
         still = True
     return Parsed(text, tuple(map(tuple, steps)), tuple(base), still)
 
@@ -165,6 +166,7 @@ def _relation(reading: Reading, number: int) -> str:
         return "together"
     # "Looking sad, she nods"; "nods, looking sad"; "is speaking, smiling, then nodding".
     loose = event.is_emotion or (number == 1 and (last.is_emotion or last.behaviour.kind == "speech"))
+    loose = loose and not (event.is_emotion and last.is_emotion)
     return "together" if loose else "then"
 
 

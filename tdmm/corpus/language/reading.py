@@ -149,7 +149,7 @@ class Reading:
         if item.side and (item.behaviour.sided or item.behaviour.sides):
             item.said["side"] = item.side
         for place in item.put_in:
-            for one in _phrases().find([self.tokens[place]]):
+            for one in known_phrases().find([self.tokens[place]]):
                 if one.phrase.kind == "level":
                     item.said.setdefault("level", one.phrase.value[0])
                 elif one.phrase.kind == "tempo":
@@ -254,7 +254,7 @@ def read(text: str) -> Reading:
     """Read a text."""
     marks: list[tuple[str, Any]] = []
     tokens = tokens_of(_marked(text, marks))
-    reading = Reading(text, tokens, marks, _phrases().find(tokens))
+    reading = Reading(text, tokens, marks, known_phrases().find(tokens))
     reading.read()
     return reading
 
@@ -263,7 +263,7 @@ def read(text: str) -> Reading:
 
 
 @cache
-def _phrases() -> Phrases:
+def known_phrases() -> Phrases:
     """All that is looked for."""
     simple = read_data("simple_forms.toml")
     found = Phrases(_PUT_IN)

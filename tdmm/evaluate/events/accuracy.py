@@ -247,13 +247,12 @@ def _choose(events: Sequence[Event], candidates: Sequence[Sequence[Occurrence]])
         for worth, chosen in beam:
             grown.append((worth, {**chosen, n: None}))
             for place in candidates[n]:
-                if any(other is place and events[m]["id"] == event["id"] for m, other in chosen.items()):
+                # One movement is not two events.
+                if any(other and _same(event, events[m]) and _overlap(place, other) for m, other in chosen.items()):
                     continue
                 more = _SHOWN + _STRENGTH * min(place.strength, 1.0)
                 more += _SIDE * (not event.get("side") or place.side == event["side"])
                 for m, other in chosen.items():
-                    if other is not None and _same(event, events[m]) and _overlap(place, other):
-                        more -= _SHOWN  # one movement is not two events
                     if other is not None and _after(events[m], event):
                         more += _ORDER * (other.middle < place.middle)
                 grown.append((worth + more, {**chosen, n: place}))
@@ -263,6 +262,7 @@ def _choose(events: Sequence[Event], candidates: Sequence[Sequence[Occurrence]])
 
 
 def _same(one: Event, other: Event) -> bool:
+    """Whether the truth says one thing twice, one after the other."""
     return bool(one["id"] == other["id"] and _after(*sorted((one, other), key=lambda event: event.get("start", 0.0))))
 
 

@@ -31,6 +31,7 @@ STILL_SECONDS = 1.0  # and rest, where it is not asked for throughout
 AROUND = 0.4
 AROUNDS = {"scan": 2.0, "look_around": 2.5}
 EDGE = 0.7  # what is held ends where its evidence falls below this part of its height
+RISES = 0.4  # a train of beats is higher than what is around it by this part of its height
 # Seconds from one beat to the next within a train; and of what takes longer.
 PAUSE = 1.3
 PAUSES = {"bow": 3.4, "yawn": 4.5, "sigh": 3.6, "sneeze": 3.4, "gasp": 2.4, "recoil": 2.2, "roll_eyes": 2.4}
@@ -138,7 +139,7 @@ def _run_around(mask: np.ndarray, place: int) -> tuple[int, int]:
 def _trains(motion: FaceMotion, measure: Measure, side: str, values: np.ndarray, pause: float) -> list[Occurrence]:
     times = times_of(motion)
     beats = [
-        (k, height)
+        (k, height, width)
         for k, height, width in peaks(values)
         if width <= measure.widest * motion.fps and (not measure.full or values[k] > FULL)
     ]
@@ -162,10 +163,24 @@ def _trains(motion: FaceMotion, measure: Measure, side: str, values: np.ndarray,
         strength = max(heights) if measure.full else float(np.median(heights))
         count = len(members)
         enough = count == measure.times if measure.times else count >= max(measure.least, 1)
-        if enough and (measure.full or strength >= least_strength(measure)):
+        if enough and (measure.full or (strength >= least_strength(measure) and _rises(values, beats, members))):
             start, end = (float(times[beats[members[n]][0]]) for n in (0, -1))
             found.append(Occurrence(side, start, 0.5 * (start + end), end, strength, count))
     return found
+
+
+def _rises(values: np.ndarray, beats: list[tuple[int, float, int]], members: list[int]) -> bool:
+    """Whether a train of beats stands out from what is before it or after it.
+
+    Between two nods the head is up, but it has not nodded upwards: it was there before.
+    """
+    (first, _, first_width), (last, _, last_width) = beats[members[0]], beats[members[-1]]
+    before = values[max(first - 3 * first_width, 0) : max(first - first_width, 0)]
+    after = values[last + last_width : last + 3 * last_width]
+    levels = [float(part.max()) for part in (before, after) if len(part) >= 3]
+    top = float(np.median([values[beats[n][0]] for n in members]))
+    height = float(np.median([beats[n][1] for n in members]))
+    return not levels or top - min(levels) >= RISES * height
 
 
 def _swings(motion: FaceMotion, measure: Measure, side: str, values: np.ndarray, pause: float) -> list[Occurrence]:

@@ -20,7 +20,18 @@ Event = Mapping[str, Any]
 
 LEAST_UNASKED = 0.45  # the strength from which they count: more than anything that is only slightly there
 # What living faces do by themselves, or what looks alike, has to be stronger.
-_STRONGER = {"nod": 0.55, "raise_head": 0.5, "lower_head": 0.5, "raise_brows": 0.5, "lower_brows": 0.55, "pucker": 0.6, "look_up": 0.55, "look_aside": 0.6, "look_down": 0.6, "speak": 0.7}
+_STRONGER = {
+    "nod": 0.55,
+    "raise_head": 0.5,
+    "lower_head": 0.5,
+    "raise_brows": 0.5,
+    "lower_brows": 0.55,
+    "pucker": 0.6,
+    "look_up": 0.55,
+    "look_aside": 0.6,
+    "look_down": 0.6,
+    "speak": 0.7,
+}
 _NAMES = """
     raise_brows lower_brows close_eyes wink squint widen_eyes wrinkle_nose puff_cheeks smile frown pucker gape
     stretch_lips press_lips tongue_out bare_teeth twist_mouth shift_jaw jut_jaw
