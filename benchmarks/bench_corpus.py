@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import re
-import sys
 import tempfile
 import time
 from collections import Counter
 from collections.abc import Sequence
-from functools import partial
 from pathlib import Path
 
 from benchmarks.table import Row
@@ -18,6 +16,7 @@ from tdmm.corpus.motions import to_motion
 from tdmm.corpus.plan import Settings, plan_clip
 from tdmm.corpus.report import summarise
 from tdmm.engine import in_processes, run_over, usable_cores
+from tdmm.evaluate.events.measure import misses
 from tdmm.io.manifest import read_manifest
 
 MOTION_HOURS = 8.0
@@ -131,7 +130,7 @@ def _variety(texts: list[str]) -> list[Row]:
 
 
 def _shown() -> Row:
-    shares = _over_chunks(partial(_misses_of, str(Path(__file__).parent.parent / "tests" / "corpus")), SHOWN)
+    shares = _over_chunks(_misses_of, SHOWN)
     missed = Counter(name for part in shares for clip in part for name in clip)  # type: ignore[attr-defined]
     whole = sum(not clip for part in shares for clip in part)  # type: ignore[attr-defined]
     return Row(
@@ -143,13 +142,10 @@ def _shown() -> Row:
     )
 
 
-def _misses_of(where: str, numbers: Sequence[int]) -> list[list[str]]:
-    """For each clip the events that the tests' measuring program does not find."""
-    sys.path.insert(0, where)
-    import measure
-
+def _misses_of(numbers: Sequence[int]) -> list[list[str]]:
+    """For each clip the events that the measuring program does not find."""
     found = []
     for number in numbers:
         performance, fields = perform_clip(plan_clip(number, Settings(seed=1)))
-        found.append([event["id"] for event in measure.misses(to_motion(performance), fields["events"])])
+        found.append([event["id"] for event in misses(to_motion(performance), fields["events"])])
     return found

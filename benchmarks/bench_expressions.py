@@ -7,7 +7,6 @@ Two sets of pictures, both kinds of motion, twelve people each (`benchmarks.unse
 
 from __future__ import annotations
 
-import statistics
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
@@ -17,6 +16,7 @@ from benchmarks.systems import LEARNT, PLAIN, systems
 from benchmarks.table import Row
 from benchmarks.unseen_clips import KINDS, SETS, Clip, clips
 from tdmm.errors import NoFaceError
+from tdmm.evaluate.fit_scores import mean_known as mean
 from tdmm.face import load_face_model
 from tdmm.fit import FitOptions, fit_video
 from tdmm.fit.detect import Detector, open_detector
@@ -104,12 +104,6 @@ def rows_of(results: dict[str, list[Result]], system: str, bounded: bool) -> lis
     turns = [each.rotation_degrees for each in both]
     rows.append(row("rotation after a constant offset", mean(turns), "degrees", ROTATION_BOUNDS, spread(turns), False))
     return rows
-
-
-def mean(values: Iterable[float]) -> float:
-    """The mean without the clips in which nothing moves."""
-    known = [value for value in values if not np.isnan(value)]
-    return statistics.fmean(known) if known else float("nan")
 
 
 def spread(values: list[float]) -> str:

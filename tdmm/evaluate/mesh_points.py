@@ -112,6 +112,8 @@ def mesh_points(model: FaceModel) -> MeshPoints:
     skin = piece == np.bincount(piece).argmax()
     masks = [face, *(skin & _near(rest[0].numpy(), landmarks[ring[scheme.name]]) for ring in (_LIPS, _LIDS))]
     pairs = np.array(_meeting(scheme))
+    if (embedding.face[pairs] < 0).any():
+        raise EvaluationError(f"{model.name}: its landmark embedding has no place for the lips' or the lids' landmarks")
     mesh_corners = model.faces[embedding.face[pairs]]
     wanted = np.logical_or.reduce(masks)
     wanted[mesh_corners] = True

@@ -1,4 +1,4 @@
-"""measure.py, on motions made by hand: it tells what is shown, on which side and how often, and when."""
+"""The measuring program, on motions made by hand: it tells what is shown, on which side and how often, and when."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ from typing import Any
 
 import numpy as np
 import pytest
-from measure import activation, count, misses, shows
-from signs import MEASURES
 
 import tdmm
+from tdmm.evaluate.events.measure import activation, count, misses, shows
+from tdmm.evaluate.events.signs import MEASURES
 from tdmm.motion import FaceMotion, make_motion
 
 if sys.version_info >= (3, 11):

@@ -8,9 +8,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from made_programs import EVEN, acted, suite_performances, suite_programs
-from measure import activation
 from scipy.spatial.transform import Rotation
-from signs import MEASURES
 
 from tdmm.corpus import idle
 from tdmm.corpus.columns import COLUMNS, INDEX
@@ -21,6 +19,8 @@ from tdmm.corpus.perform import EXPRESSION_NAMES, Performance, perform
 from tdmm.corpus.person import REST_MOST, draw_person
 from tdmm.corpus.program import Event, Program, parse_program
 from tdmm.corpus.schedule import schedule
+from tdmm.evaluate.events.measure import activation
+from tdmm.evaluate.events.signs import MEASURES
 from tdmm.face import load_face_model
 
 AT = {name: number for number, name in enumerate(EXPRESSION_NAMES)}

@@ -5,12 +5,11 @@ from __future__ import annotations
 from functools import lru_cache
 from typing import Any
 
-from measure import misses
-
 from tdmm.corpus.lexicon import behaviours
 from tdmm.corpus.lines import perform_clip
 from tdmm.corpus.motions import to_motion
 from tdmm.corpus.plan import Settings, plan_clip
+from tdmm.evaluate.events.measure import misses
 
 CLIPS = 1200
 

@@ -139,6 +139,15 @@ def test_a_train_of_beats_is_found_with_its_count_and_place() -> None:
     assert place.end == pytest.approx(3.5, abs=0.05)
 
 
+def test_between_two_nods_nobody_nods_upwards() -> None:
+    motion = acted(6, {"pitch": beats(9, 3, 2.0)})
+    assert occurrences(motion, "up_nod") == []
+    twice = [(2.0, -12.0), (2.3, -4), (2.6, -12), (2.9, -4), (3.2, -12)]
+    raised = acted(6, {"pitch": [(0, -12), *twice, (6, -12)]})
+    assert occurrences(raised, "up_nod") == []
+    assert [place.count for place in occurrences(raised, "nod")] == [2]
+
+
 def test_two_trains_are_two_places() -> None:
     motion = acted(8, {"pitch": [*beats(9, 2, 1.0), *beats(8, 3, 5.0)[1:]]})
     assert sorted((round(place.start), place.count) for place in occurrences(motion, "nod")) == [(1, 2), (5, 3)]
@@ -295,7 +304,7 @@ def test_a_mirrored_motion_is_on_the_wrong_side() -> None:
     flip = np.float32([1, -1, -1]), np.float32([-1, 1, 1])
     scores = damaged(lambda m: posed(m, m.expression[:, swap], m.rotation * flip[0], m.translation * flip[1]))
     # Not 0: where left comes before right, the mirrored one shows right before left, and one of each is right.
-    assert scores.side.value < 0.35
+    assert scores.side.value < 0.25
     assert scores.order.value > 0.9
     assert scores.overall.recall > 0.95
 

@@ -12,47 +12,59 @@ SEGMENTS = 4  # that `shuffled` puts in another order
 NOISE, WEAKER, STRONGER = 0.25, 0.35, 2.2
 
 
-def damaged(motions: torch.Tensor, lengths: torch.Tensor, kind: str, generator: torch.Generator) -> torch.Tensor:
+def damaged(
+    motions: torch.Tensor, lengths: torch.Tensor, kind: str, generator: torch.Generator, severity: float = 1.0
+) -> torch.Tensor:
     """The motions (B, T, F) with one of `DAMAGES`; frames behind a motion's length stay as they are.
 
-    noise: white, of the spread `NOISE`. reversed: backwards in time. shuffled: quarters in another order. mirrored:
-    left for right. weaker, stronger: curves and head times `WEAKER` and `STRONGER`. frozen: all frames are the first
-    one. other: the motion of another prompt (the next of the batch).
+    severity: 0 (nothing) to 1. noise: white, of the spread severity x `NOISE`. weaker, stronger: curves and head
+    times a factor that goes from 1 to `WEAKER` and `STRONGER`. The others are done to the last part of each motion,
+    as long as severity says: reversed: backwards in time. shuffled: quarters in another order. mirrored: left for
+    right. frozen: the frame at which it begins stays. other: the motion of another prompt (the next of the batch).
     """
+    if not 0 <= severity <= 1:
+        raise ValueError(f"severity: expected a number in 0..1, found {severity}")
     frames = torch.arange(motions.shape[1], device=motions.device)
-    present = (frames < lengths[:, None])[..., None]
+    lengths = lengths[:, None]
+    present = (frames < lengths)[..., None]
     if kind == "noise":
         drawn = torch.randn(motions.shape, generator=generator, device=generator.device).to(motions)
-        noisy = motions + NOISE * drawn
-        noisy[..., :N_CURVES] = noisy[..., :N_CURVES].clamp(0, 1)
-        return torch.where(present, noisy, motions)
-    if kind in ("reversed", "shuffled"):
-        order = _reversed(frames, lengths) if kind == "reversed" else _shuffled(frames, lengths, generator)
-        return torch.gather(motions, 1, order[..., None].expand_as(motions))
+        return torch.where(present, _bounded(motions + severity * NOISE * drawn), motions)
+    if kind in ("weaker", "stronger"):
+        factor = 1 + severity * ((WEAKER if kind == "weaker" else STRONGER) - 1)
+        return _bounded(motions * factor)
+    start = torch.round((1 - severity) * lengths).long()
+    inside = ((frames >= start) & (frames < lengths))[..., None]
     if kind == "mirrored":
         sign = torch.as_tensor(MIRROR_SIGN).to(motions)
-        return motions[..., torch.as_tensor(MIRROR_INDEX, device=motions.device)] * sign
-    if kind in ("weaker", "stronger"):
-        scaled = motions * (WEAKER if kind == "weaker" else STRONGER)
-        scaled[..., :N_CURVES] = scaled[..., :N_CURVES].clamp(0, 1)
-        return scaled
-    if kind == "frozen":
-        return motions[:, :1].expand_as(motions).contiguous()
-    if kind == "other":
-        return motions.roll(1, 0)
-    raise ValueError(f"kind: expected one of {', '.join(DAMAGES)}, found {kind!r}")
+        worse = motions[..., torch.as_tensor(MIRROR_INDEX, device=motions.device)] * sign
+    elif kind == "other":
+        worse = motions.roll(1, 0)
+    elif kind in ("reversed", "shuffled", "frozen"):
+        if kind == "reversed":
+            order = start + lengths - 1 - frames
+        elif kind == "shuffled":
+            order = _shuffled(frames, start, lengths, generator)
+        else:
+            order = start.expand(-1, len(frames))
+        order = order.clamp(0, motions.shape[1] - 1)
+        worse = torch.gather(motions, 1, order[..., None].expand_as(motions))
+    else:
+        raise ValueError(f"kind: expected one of {', '.join(DAMAGES)}, found {kind!r}")
+    return torch.where(inside, worse, motions)
 
 
-def _reversed(frames: torch.Tensor, lengths: torch.Tensor) -> torch.Tensor:
-    order = lengths[:, None] - 1 - frames
-    return torch.where(order >= 0, order, frames)
+def _bounded(motions: torch.Tensor) -> torch.Tensor:
+    return torch.cat([motions[..., :N_CURVES].clamp(0, 1), motions[..., N_CURVES:]], dim=-1)
 
 
-def _shuffled(frames: torch.Tensor, lengths: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
+def _shuffled(
+    frames: torch.Tensor, start: torch.Tensor, lengths: torch.Tensor, generator: torch.Generator
+) -> torch.Tensor:
     """(B, T) indices: `SEGMENTS` equal parts in an order in which none stays; what is left over stays at the end."""
-    part = torch.div(lengths, SEGMENTS, rounding_mode="floor").clamp(min=1)[:, None]
+    part = torch.div(lengths - start, SEGMENTS, rounding_mode="floor").clamp(min=1)
     # A cyclic shift by one to three parts moves every part.
     shift = torch.randint(1, SEGMENTS, (len(lengths), 1), generator=generator, device=generator.device).to(lengths)
-    inside = frames < part * SEGMENTS
-    moved = (frames + shift * part) % (part * SEGMENTS).clamp(min=1)
-    return torch.where(inside, moved, frames.expand_as(moved))
+    since = frames - start
+    moved = start + (since + shift * part) % (part * SEGMENTS)
+    return torch.where((since >= 0) & (since < part * SEGMENTS), moved, frames.expand_as(moved))

@@ -23,6 +23,7 @@ from tdmm.evaluate.retrieval import R_PRECISION_POOL, score_pools
 LOSSES = ("infonce", "margin")
 # Feature noise of training, so that fitted motions are not foreign.
 NOISE = 0.01
+SEVERITY = (0.4, 1.0)  # of damaged negatives
 # Which damage serves as one more negative for clips whose texts exclude it.
 _CONTRADICTS = (
     ("reversed", ORDERED),
@@ -214,4 +215,5 @@ class _Batches:
         kinds = (*_CONTRADICTS, *((kind, 0) for kind in _ALWAYS))
         kind, bit = kinds[int(self._random.integers(len(kinds)))]
         which = (damages & bit) > 0 if bit else torch.ones_like(damages, dtype=torch.bool)
-        return damaged(motions, lengths, kind, self._generator), which
+        severity = float(self._random.uniform(*SEVERITY))
+        return damaged(motions, lengths, kind, self._generator, severity), which

@@ -9,6 +9,9 @@ and side, count, strength and order are judged at those places. What the motion 
 
 as micro-averages over all clips; F1 is their harmonic mean (van Rijsbergen, Information Retrieval, 1979). Emotions,
 actions, head movements, gaze and speech are also scored by themselves.
+
+True motions of 2,000 clips of the generator (seed 2024) score: recall 0.997, precision 0.985, side 1.00, count 0.973,
+level 0.953 (0.998 within one), order 0.996.
 """
 
 from __future__ import annotations

@@ -6,6 +6,7 @@ tallest beat with its neighbours of a similar size that follow within a pause.
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 
 import numpy as np
@@ -31,6 +32,7 @@ STILL_SECONDS = 1.0  # and rest, where it is not asked for throughout
 AROUND = 0.4
 AROUNDS = {"scan": 2.0, "look_around": 2.5}
 EDGE = 0.7  # what is held ends where its evidence falls below this part of its height
+_BOTH_WAYS = re.compile(r"\b(pitch|yaw|roll|x|y|z|gazeYaw|gazePitch) ")  # channels that go to either side of rest
 RISES = 0.4  # a train of beats is higher than what is around it by this part of its height
 # Seconds from one beat to the next within a train; and of what takes longer.
 PAUSE = 1.3
@@ -163,7 +165,9 @@ def _trains(motion: FaceMotion, measure: Measure, side: str, values: np.ndarray,
         strength = max(heights) if measure.full else float(np.median(heights))
         count = len(members)
         enough = count == measure.times if measure.times else count >= max(measure.least, 1)
-        if enough and (measure.full or (strength >= least_strength(measure) and _rises(values, beats, members))):
+        if _BOTH_WAYS.search(measure.expression) and not measure.least and not _rises(values, beats, members):
+            continue
+        if enough and (measure.full or strength >= least_strength(measure)):
             start, end = (float(times[beats[members[n]][0]]) for n in (0, -1))
             found.append(Occurrence(side, start, 0.5 * (start + end), end, strength, count))
     return found

@@ -2,7 +2,8 @@
 
 A living face does more than it is told: it blinks, glances, sways. So a behaviour of this list counts as shown without
 having been asked for only above a strength that motions of the truth hardly ever reach by themselves, and only if
-nothing that was asked for moves the same channels.
+nothing that was asked for moves the same channels. Of 1,000 clips of the generator (seed 31) 3.6 % exceed it for any
+behaviour of the list, 1.0 % at most for each one; of 2,000 others (seed 2024) 4.0 % and 1.2 %.
 """
 
 from __future__ import annotations
