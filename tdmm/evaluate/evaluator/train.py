@@ -23,7 +23,9 @@ from tdmm.evaluate.retrieval import R_PRECISION_POOL, score_pools
 LOSSES = ("infonce", "margin")
 # Feature noise of training, so that fitted motions are not foreign.
 NOISE = 0.01
-SEVERITY = (0.4, 1.0)  # of damaged negatives
+# Damaged negatives: how often all of the motion is damaged, and how much of it else. A part that is reversed begins with a
+# jump, by which alone it could be told.
+WHOLE, SEVERITY = 0.65, (0.3, 1.0)
 # Which damage serves as one more negative for clips whose texts exclude it.
 _CONTRADICTS = (
     ("reversed", ORDERED),
@@ -215,5 +217,5 @@ class _Batches:
         kinds = (*_CONTRADICTS, *((kind, 0) for kind in _ALWAYS))
         kind, bit = kinds[int(self._random.integers(len(kinds)))]
         which = (damages & bit) > 0 if bit else torch.ones_like(damages, dtype=torch.bool)
-        severity = float(self._random.uniform(*SEVERITY))
+        severity = 1.0 if self._random.random() < WHOLE else float(self._random.uniform(*SEVERITY))
         return damaged(motions, lengths, kind, self._generator, severity), which

@@ -1,0 +1,150 @@
+"""What is compared with what: references and predictions, matched by their ids.
+
+References: a corpus, a folder of motions (the id is the path in it without .npz), or JSON lines with `id`.
+Predictions of motions: a folder with ID.npz, or a corpus; further samples of one prompt lie in a folder ID/ beside it.
+Predictions of texts: JSON lines {"id", "text"}, with "answers": [...] to the questions of the clip, in their order,
+where questions are asked.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+
+from tdmm.errors import EvaluationError, MotionError
+from tdmm.io.manifest import find_manifest, read_manifest
+from tdmm.io.motion_file import read_motion
+from tdmm.motion import FaceMotion
+
+
+@dataclass(frozen=True)
+class Reference:
+    """One clip to compare with. motion: where it lies, if it has one; line: what is known of it."""
+
+    id: str
+    motion: str | None
+    line: Mapping[str, Any]
+
+    @property
+    def text(self) -> str:
+        """The primary prompt, empty if there is none."""
+        return str(self.line.get("text") or "")
+
+
+@dataclass(frozen=True)
+class Failed:
+    """A prediction that is not there, or cannot be used, and why."""
+
+    id: str
+    reason: str
+
+
+def read_references(path: str | Path, splits: Sequence[str] | None = None) -> dict[str, Reference]:
+    """The references by their ids, in their order. splits: those alone, where lines say theirs.
+
+    Raises `EvaluationError` for what is none of the kinds above, and where nothing is left.
+    """
+    path = Path(path)
+    manifest = find_manifest(path) if path.is_dir() else None
+    if manifest is not None:
+        found = {
+            clip.id: Reference(clip.id, None if clip.motion is None else str(path / clip.motion), clip.line)
+            for clip in read_manifest(manifest)
+        }
+    elif path.is_dir():
+        found = {name: Reference(name, str(file), {}) for name, file in _motions_below(path).items()}
+    elif path.is_file():
+        found = {
+            name: Reference(name, None, line) for name, line in _json_lines(path.read_text("utf-8").splitlines(), path)
+        }
+    else:
+        raise EvaluationError(f"{path}: there is no such corpus, folder of motions or file of JSON lines")
+    if splits is not None:
+        found = {name: one for name, one in found.items() if one.line.get("split") in splits}
+    if not found:
+        raise EvaluationError(
+            f"{path}: has no references" + ("" if splits is None else f" of the split {', '.join(splits)}")
+        )
+    return found
+
+
+def motion_predictions(path: str | Path) -> dict[str, list[str]]:
+    """Where the predicted motions of each id lie: the prediction, then further samples. Raises `EvaluationError`."""
+    path = Path(path)
+    manifest = find_manifest(path) if path.is_dir() else None
+    if manifest is not None:
+        return {clip.id: [str(path / clip.motion)] for clip in read_manifest(manifest) if clip.motion is not None}
+    if not path.is_dir():
+        raise EvaluationError(f"{path}: expected a folder of motions or a corpus")
+    found: dict[str, list[str]] = {}
+    for name, file in sorted(_motions_below(path).items(), key=lambda item: (item[0].count("/"), item[0])):
+        parent = name.rpartition("/")[0]
+        # ID/3.npz is a sample of ID, if there is a prediction ID.npz.
+        found.setdefault(parent if parent in found else name, []).append(str(file))
+    if not found:
+        raise EvaluationError(f"{path}: holds no motions (.npz)")
+    return found
+
+
+def text_predictions(lines: Iterable[str], name: str | Path) -> dict[str, Mapping[str, Any]]:
+    """The predicted texts (and answers) by their ids. Raises `EvaluationError` that names the line."""
+    found = {}
+    for one, fields in _json_lines(lines, name):
+        if not isinstance(fields.get("text", ""), str):
+            raise EvaluationError(f"{name}: {one}: expected the field text with text, found {fields['text']!r}")
+        found[one] = fields
+    if not found:
+        raise EvaluationError(f"{name}: holds no predictions; expected JSON lines with id and text")
+    return found
+
+
+def load_motions(wanted: Mapping[str, str | None], what: str) -> tuple[dict[str, FaceMotion], list[Failed]]:
+    """The motions that can be read, and those that cannot. wanted: id to file; None: not there."""
+    motions, failures = {}, []
+    for name, file in wanted.items():
+        if file is None:
+            failures.append(Failed(name, f"there is no {what}"))
+            continue
+        try:
+            motions[name] = read_motion(file)
+        except MotionError as error:
+            failures.append(Failed(name, str(error)))
+    return motions, failures
+
+
+def fingerprint(references: Mapping[str, Reference]) -> str:
+    """Of ids, texts and lengths: what was compared with, whatever the order."""
+    digest = sha256()
+    for name in sorted(references):
+        digest.update(f"{name}\n{references[name].text}\n{references[name].line.get('duration')}\n".encode())
+    return digest.hexdigest()[:12]
+
+
+def _motions_below(folder: Path) -> dict[str, Path]:
+    files = sorted(file for file in folder.rglob("*.npz") if not any(part.startswith(".") for part in file.parts[-2:]))
+    return {file.relative_to(folder).with_suffix("").as_posix(): file for file in files}
+
+
+def _json_lines(lines: Iterable[str], name: str | Path) -> list[tuple[str, Mapping[str, Any]]]:
+    found: dict[str, Mapping[str, Any]] = {}
+    for number, line in enumerate(lines, start=1):
+        if not line.strip():
+            continue
+        try:
+            fields = json.loads(line)
+        except ValueError as error:
+            raise EvaluationError(
+                f"{name}, line {number}: expected a JSON object, found {line[:40]!r} ({error})"
+            ) from error
+        if not isinstance(fields, dict) or not isinstance(fields.get("id"), str):
+            raise EvaluationError(
+                f"{name}, line {number}: expected a JSON object with the field id, found {line[:40]!r}"
+            )
+        if fields["id"] in found:
+            raise EvaluationError(f"{name}, line {number}: the id {fields['id']!r} is there twice")
+        found[fields["id"]] = fields
+    return list(found.items())

@@ -1,0 +1,1 @@
+"""The four evaluations: references and predictions in, a report out."""

@@ -1,0 +1,81 @@
+"""Reconstruction: motions that went through tokens (or anything else) and should be the same."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from tdmm.errors import EvaluationError
+from tdmm.evaluate.codebook import codebook_use, read_codes
+from tdmm.evaluate.inputs import Failed, Reference, fingerprint, load_motions
+from tdmm.evaluate.reconstruction import score_reconstruction
+from tdmm.evaluate.report import Report, sign
+from tdmm.face.model import FaceModel
+
+
+def evaluate_reconstruction(
+    references: Mapping[str, Reference],
+    predictions: Mapping[str, Sequence[str]],
+    model: FaceModel,
+    *,
+    tokens: str | Path | None = None,
+    codebook: int | tuple[int, ...] | None = None,
+) -> Report:
+    """Scores of reconstructed motions; see docs/evaluation.md.
+
+    tokens: tokens.jsonl, for the use of the codebook over the whole set; codebook: how many codes there are.
+    Missing and unreadable predictions fail and are listed. Raises `EvaluationError` where no pair is left.
+    """
+    truths, unreadable = load_motions({name: one.motion for name, one in references.items()}, "reference motion")
+    motions, failures = load_motions(
+        {name: next(iter(predictions.get(name, ())), None) for name in truths}, "prediction"
+    )
+    kept, failures = _comparable(truths, motions, model, [*unreadable, *failures])
+    report = Report(
+        "reconstruction",
+        sign(
+            "reconstruction",
+            face_model=f"{model.name}:{model.sha256[:12]}",
+            references=f"{len(references)}:{fingerprint(references)}",
+            failed=len(failures),
+        ),
+        len(references),
+        failures=failures,
+    )
+    if not kept:
+        raise EvaluationError("no pair to compare: " + (failures[0].reason if failures else "do the ids match?"))
+    scores = score_reconstruction((truths[name] for name in kept), (motions[name] for name in kept), model, ids=kept)
+    for regions, where in ((scores.in_head, "vertices, head pose taken off"), (scores.in_world, "vertices")):
+        for region, errors in regions.items():
+            report.add(f"{region} mean", errors.mean, group=where, higher=False, unit="mm")
+            report.add(f"{region} 95th percentile", errors.p95, group=where, higher=False, unit="mm")
+    report.add("velocity error", scores.velocity_mm, group="motion", higher=False, unit="mm/frame")
+    report.add("lip closure error", scores.lip_closure_mm, group="motion", higher=False, unit="mm")
+    report.add("blink recall", scores.blink_recall, group="motion", higher=True, note=f"{scores.blinks} blinks")
+    report.add("blink precision", scores.blink_precision, group="motion", higher=True)
+    report.add("blink depth", scores.blink_depth, group="motion", note="predicted less true closure, 0 best")
+    report.details |= {"frames": scores.frames, "frames_left_out": scores.left_out}
+    if tokens is not None:
+        use = codebook_use((codes for _, codes in read_codes(tokens)), codebook)
+        for number, (used, perplexity) in enumerate(zip(use.used, use.perplexity, strict=True), start=1):
+            of = "" if use.size is None else f"of {use.size[number - 1]}, "
+            note = f"{of}{use.tokens} tokens"
+            report.add(f"codes used, codebook {number}", float(used), group="tokens", higher=True, note=note)
+            report.add(f"perplexity, codebook {number}", perplexity, group="tokens", higher=True)
+    return report
+
+
+def _comparable(
+    truths: Mapping[str, object], motions: Mapping[str, object], model: FaceModel, failures: list[Failed]
+) -> tuple[list[str], list[Failed]]:
+    kept = []
+    for name, motion in motions.items():
+        sha = getattr(motion, "face_model_sha256", "")
+        rate, true_rate = getattr(motion, "fps", 0), getattr(truths[name], "fps", 0)
+        if sha != model.sha256:
+            failures.append(Failed(name, f"is of another face model than {model.name}"))
+        elif rate != true_rate:
+            failures.append(Failed(name, f"has {rate:g} frames a second, the reference {true_rate:g}"))
+        else:
+            kept.append(name)
+    return kept, failures
