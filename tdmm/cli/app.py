@@ -14,7 +14,7 @@ from typing import Annotated
 import typer
 
 from tdmm import __version__
-from tdmm.cli import doctor, fit, generate_corpus, info, render, train
+from tdmm.cli import doctor, evaluate, fit, generate_corpus, info, render, train
 from tdmm.errors import TdmmError
 
 EXIT_FAILED = 1
@@ -61,6 +61,7 @@ for command in (fit, render, generate_corpus, info, doctor):
 
 
 app.add_typer(train.group)
+app.add_typer(evaluate.group)
 
 
 def main() -> None:

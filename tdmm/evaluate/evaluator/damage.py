@@ -17,9 +17,10 @@ def damaged(
 ) -> torch.Tensor:
     """The motions (B, T, F) with one of `DAMAGES`; frames behind a motion's length stay as they are.
 
-    severity: 0 (nothing) to 1. noise: white, of the spread severity x `NOISE`. weaker, stronger: curves and head
-    times a factor that goes from 1 to `WEAKER` and `STRONGER`. The others are done to the last part of each motion,
-    as long as severity says: reversed: backwards in time. shuffled: quarters in another order. mirrored: left for
+    severity: 0 (nothing) to 1. noise: white, of the spread severity x `NOISE`. weaker, stronger: curves and head times
+    a factor that goes from 1 to `WEAKER` and `STRONGER`. reversed: backwards in time, as many of the motions as
+    severity says (a part that is reversed begins with a jump, by which alone it could be told). The others are done to
+    the last part of each motion, as long as severity says: shuffled: quarters in another order. mirrored: left for
     right. frozen: the frame at which it begins stays. other: the motion of another prompt (the next of the batch).
     """
     if not 0 <= severity <= 1:
@@ -42,7 +43,9 @@ def damaged(
         worse = motions.roll(1, 0)
     elif kind in ("reversed", "shuffled", "frozen"):
         if kind == "reversed":
-            order = start + lengths - 1 - frames
+            order = lengths - 1 - frames
+            rank = torch.randperm(len(motions), generator=generator, device=generator.device).to(motions.device)
+            inside = ((frames < lengths) & (rank < round(severity * len(motions)))[:, None])[..., None]
         elif kind == "shuffled":
             order = _shuffled(frames, start, lengths, generator)
         else:

@@ -23,8 +23,7 @@ from tdmm.evaluate.retrieval import R_PRECISION_POOL, score_pools
 LOSSES = ("infonce", "margin")
 # Feature noise of training, so that fitted motions are not foreign.
 NOISE = 0.01
-# Damaged negatives: how often all of the motion is damaged, and how much of it else. A part that is reversed begins with a
-# jump, by which alone it could be told.
+# Damaged negatives: how often all of the motion is damaged, and how much of it else.
 WHOLE, SEVERITY = 0.65, (0.3, 1.0)
 # Which damage serves as one more negative for clips whose texts exclude it.
 _CONTRADICTS = (
@@ -217,5 +216,6 @@ class _Batches:
         kinds = (*_CONTRADICTS, *((kind, 0) for kind in _ALWAYS))
         kind, bit = kinds[int(self._random.integers(len(kinds)))]
         which = (damages & bit) > 0 if bit else torch.ones_like(damages, dtype=torch.bool)
-        severity = 1.0 if self._random.random() < WHOLE else float(self._random.uniform(*SEVERITY))
+        whole = kind == "reversed" or self._random.random() < WHOLE
+        severity = 1.0 if whole else float(self._random.uniform(*SEVERITY))
         return damaged(motions, lengths, kind, self._generator, severity), which
