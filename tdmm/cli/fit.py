@@ -278,7 +278,13 @@ def _already_there(plan: Plan, work: FitWork, *, force: bool, console: Console) 
                 paths.check_place(added(place, addition), force=force)
         return set()
     if force:
-        return set()
+        kept = {job for job in plan.jobs if job.clip in plan.performed}
+        if kept:
+            console.say(
+                f"{len(kept)} clips have true motions, which are kept; fit their videos elsewhere: tdmm fit "
+                f"{plan.folder.parent / 'videos'} -o DIR/"
+            )
+        return kept
     there = {
         job
         for job in plan.jobs

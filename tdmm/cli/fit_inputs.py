@@ -10,7 +10,7 @@ from pathlib import Path
 from tdmm.cli import paths
 from tdmm.cli.usage import UsageError
 from tdmm.errors import TdmmError
-from tdmm.io.manifest import find_manifest, motion_of, read_manifest
+from tdmm.io.manifest import Clip, find_manifest, motion_of, read_manifest
 from tdmm.io.shard_names import names_a_part
 
 # What counts as a video in a folder; a file that is named is tried whatever its ending.
@@ -46,6 +46,8 @@ class Plan:
     folder: Path | None
     manifest: Path | None = None
     recorded: dict[str, str | None] | None = None
+    # Clips whose motions are true, since they were performed: no fit takes their place.
+    performed: frozenset[str] = frozenset()
 
 
 def plan(inputs: Sequence[str], output: str | None, preview: str | None) -> Plan:
@@ -92,7 +94,13 @@ def _plan_corpus(folder: str, output: str | None, preview: str | None) -> Plan:
         if clip.video is not None
     ]
     recorded = {clip.id: clip.motion for clip in filmed}
-    return Plan(jobs, several=True, folder=Path(folder) / MOTIONS, manifest=manifest, recorded=recorded)
+    performed = frozenset(clip.id for clip in filmed if clip.motion is not None and _is_performed(clip))
+    return Plan(jobs, True, Path(folder) / MOTIONS, manifest=manifest, recorded=recorded, performed=performed)
+
+
+def _is_performed(clip: Clip) -> bool:
+    generator = clip.line.get("generator")
+    return isinstance(generator, dict) and generator.get("name") == "procedural"
 
 
 def _sources(names: Sequence[str], skip: str | None) -> tuple[list[str], list[str]]:

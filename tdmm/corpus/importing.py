@@ -9,11 +9,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from tdmm.corpus.build import MANIFEST, VIDEO_FOLDER_MANIFEST, VIDEOS, list_failures
+from tdmm.corpus.build import MANIFEST, MOTIONS, VIDEO_FOLDER_MANIFEST, VIDEOS, list_failures
 from tdmm.corpus.generators.folder import Foreign, ForeignClip
 from tdmm.corpus.splits import SPLITS, split_of_text
 from tdmm.errors import CorpusError, OutputError, TdmmError
 from tdmm.io.manifest import VIDEO_FIELD, Clip, append_to_manifest, find_manifest, mend_manifest, read_manifest
+from tdmm.io.motion_file import read_motion, write_motion
 from tdmm.io.video import open_video
 
 # Other names of our splits.
@@ -95,17 +96,28 @@ def _line(clip: ForeignClip, folder: Path, source: str, video_field: str) -> dic
     place = Path(VIDEOS) / f"{clip.id}{clip.video.suffix.lower()}"
     _bring(clip.video, folder / place)
     other = dict(clip.other)
+    motion = other.pop("motion", None)
+    brought = {} if not isinstance(motion, str) else {"motion": _bring_motion(Path(source), motion, folder, clip.id)}
     return {
         "id": clip.id,
         video_field: place.as_posix(),
+        **brought,
         "text": clip.text,
         "slots": dict(clip.slots),
         "generator": {"name": "folder", "model": source},
         "split": split_called(other.get("split"), clip.text),
         "duration": info.duration,
         "fps": info.fps,
-        **{name: value for name, value in other.items() if name not in ("split", "motion", video_field)},
+        **{name: value for name, value in other.items() if name not in ("split", video_field)},
     }
+
+
+def _bring_motion(source: Path, motion: str, folder: Path, name: str) -> str:
+    """The motion that a corpus of ours has of the clip, as a file of its own; where it is. Raises `MotionError`."""
+    place = Path(MOTIONS) / f"{name}.npz"
+    (folder / place).parent.mkdir(parents=True, exist_ok=True)
+    write_motion(read_motion(str(source / motion)), folder / place)
+    return place.as_posix()
 
 
 def split_called(name: Any, text: str) -> str:

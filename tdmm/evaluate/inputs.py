@@ -9,16 +9,19 @@ where questions are asked.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
 from tdmm.errors import EvaluationError, MotionError
-from tdmm.io.manifest import find_manifest, read_manifest
+from tdmm.io.manifest import VIDEO_FIELD, find_manifest, read_manifest
 from tdmm.io.motion_file import read_motion
 from tdmm.motion import FaceMotion
+
+# What references say that scores depend on.
+_COMPARED = ("text", "texts", "captions", "questions", "events", "duration")
 
 
 @dataclass(frozen=True)
@@ -49,6 +52,8 @@ def read_references(path: str | Path, splits: Sequence[str] | None = None) -> di
     Raises `EvaluationError` for what is none of the kinds above, and where nothing is left.
     """
     path = Path(path)
+    if path.is_file() and path.name in VIDEO_FIELD:  # the manifest itself was named
+        path = path.parent
     manifest = find_manifest(path) if path.is_dir() else None
     if manifest is not None:
         found = {
@@ -58,22 +63,27 @@ def read_references(path: str | Path, splits: Sequence[str] | None = None) -> di
     elif path.is_dir():
         found = {name: Reference(name, str(file), {}) for name, file in _motions_below(path).items()}
     elif path.is_file():
-        found = {
-            name: Reference(name, None, line) for name, line in _json_lines(path.read_text("utf-8").splitlines(), path)
-        }
+        found = {name: Reference(name, None, line) for name, line in _json_lines(read_lines(path.read_bytes(), path), path)}
     else:
         raise EvaluationError(f"{path}: there is no such corpus, folder of motions or file of JSON lines")
-    if splits is not None:
+    if splits is not None and found:
+        there = sorted({str(one.line["split"]) for one in found.values() if one.line.get("split")})
+        if unknown := [name for name in splits if name not in there]:
+            raise EvaluationError(
+                f"{path}: has no references of the split {unknown[0]}; "
+                + (f"there are {', '.join(there)}" if there else "none says its split")
+            )
         found = {name: one for name, one in found.items() if one.line.get("split") in splits}
     if not found:
-        raise EvaluationError(
-            f"{path}: has no references" + ("" if splits is None else f" of the split {', '.join(splits)}")
-        )
+        raise EvaluationError(f"{path}: has no references, neither motions (.npz) nor lines")
     return found
 
 
-def motion_predictions(path: str | Path) -> dict[str, list[str]]:
-    """Where the predicted motions of each id lie: the prediction, then further samples. Raises `EvaluationError`."""
+def motion_predictions(path: str | Path, ids: Container[str] = ()) -> dict[str, list[str]]:
+    """Where the predicted motions of each id lie: the prediction, then further samples. Raises `EvaluationError`.
+
+    ids: of the references; what is called so is a prediction of its own, and no sample of another one.
+    """
     path = Path(path)
     manifest = find_manifest(path) if path.is_dir() else None
     if manifest is not None:
@@ -84,7 +94,7 @@ def motion_predictions(path: str | Path) -> dict[str, list[str]]:
     for name, file in sorted(_motions_below(path).items(), key=lambda item: (item[0].count("/"), item[0])):
         parent = name.rpartition("/")[0]
         # ID/3.npz is a sample of ID, if there is a prediction ID.npz.
-        found.setdefault(parent if parent in found else name, []).append(str(file))
+        found.setdefault(parent if parent in found and name not in ids else name, []).append(str(file))
     if not found:
         raise EvaluationError(f"{path}: holds no motions (.npz)")
     return found
@@ -96,6 +106,8 @@ def text_predictions(lines: Iterable[str], name: str | Path) -> dict[str, Mappin
     for one, fields in _json_lines(lines, name):
         if not isinstance(fields.get("text", ""), str):
             raise EvaluationError(f"{name}: {one}: expected the field text with text, found {fields['text']!r}")
+        if not isinstance(fields.get("answers", []), list):
+            raise EvaluationError(f"{name}: {one}: expected the field answers with a list, found {fields['answers']!r}")
         found[one] = fields
     if not found:
         raise EvaluationError(f"{name}: holds no predictions; expected JSON lines with id and text")
@@ -117,15 +129,34 @@ def load_motions(wanted: Mapping[str, str | None], what: str) -> tuple[dict[str,
 
 
 def fingerprint(references: Mapping[str, Reference]) -> str:
-    """Of ids, texts and lengths: what was compared with, whatever the order."""
+    """Of ids and of what is said of them: what was compared with, whatever the order and wherever it lies."""
     digest = sha256()
     for name in sorted(references):
-        digest.update(f"{name}\n{references[name].text}\n{references[name].line.get('duration')}\n".encode())
+        known = [references[name].line.get(field) for field in _COMPARED]
+        digest.update(json.dumps([name, *known], sort_keys=True).encode() + b"\n")
     return digest.hexdigest()[:12]
 
 
+def strangers(references: Mapping[str, Reference], predictions: Iterable[str]) -> dict[str, list[str]]:
+    """{"without_reference": ids}: predictions that are compared with nothing, for the details of a report."""
+    return {"without_reference": sorted(name for name in predictions if name not in references)}
+
+
+def read_lines(data: bytes, name: str | Path) -> list[str]:
+    """The lines of a text file. Raises `EvaluationError` for bytes that are none."""
+    try:
+        # Not splitlines(): JSON may hold characters that it takes for ends of lines.
+        return data.decode("utf-8-sig").split("\n")
+    except UnicodeDecodeError:
+        raise EvaluationError(f"{name}: expected JSON lines, found bytes that are no text") from None
+
+
 def _motions_below(folder: Path) -> dict[str, Path]:
-    files = sorted(file for file in folder.rglob("*.npz") if not any(part.startswith(".") for part in file.parts[-2:]))
+    files = sorted(
+        file
+        for file in folder.rglob("*.npz")
+        if not any(part.startswith(".") for part in file.relative_to(folder).parts)
+    )
     return {file.relative_to(folder).with_suffix("").as_posix(): file for file in files}
 
 
@@ -136,11 +167,11 @@ def _json_lines(lines: Iterable[str], name: str | Path) -> list[tuple[str, Mappi
             continue
         try:
             fields = json.loads(line)
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             raise EvaluationError(
                 f"{name}, line {number}: expected a JSON object, found {line[:40]!r} ({error})"
             ) from error
-        if not isinstance(fields, dict) or not isinstance(fields.get("id"), str):
+        if not isinstance(fields, dict) or not isinstance(fields.get("id"), str) or not fields["id"]:
             raise EvaluationError(
                 f"{name}, line {number}: expected a JSON object with the field id, found {line[:40]!r}"
             )

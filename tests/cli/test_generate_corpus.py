@@ -426,6 +426,9 @@ def test_motions_that_are_known_are_not_fitted(tdmm, corpus, monkeypatch):
     before = tree(corpus)
     outcome = tdmm("fit", corpus, "--workers", 1)
     assert (outcome.code, outcome.stderr) == (0, "2 of 2 motions are already there (--force makes them again)\n")
+    forced = tdmm("fit", corpus, "--workers", 1, "--force")
+    assert forced.code == 0
+    assert "2 clips have true motions, which are kept" in forced.stderr
     assert tree(corpus) == before
 
 

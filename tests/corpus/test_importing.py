@@ -11,11 +11,13 @@ import numpy as np
 import pytest
 
 from tdmm.corpus import importing
+from tdmm.corpus.build import CorpusJob, generate_corpus
 from tdmm.corpus.generators.folder import read_foreign
 from tdmm.corpus.importing import Imported, import_videos
 from tdmm.corpus.splits import split_of_text
 from tdmm.errors import CorpusError
 from tdmm.io.manifest import append_to_manifest, read_manifest
+from tdmm.io.motion_file import read_motion
 from tdmm.io.video_writer import write_video
 
 SAID = {"a": "smiles", "below/b": "nods twice", "c": "looks away"}
@@ -171,3 +173,13 @@ def test_a_corpus_in_another_layout_is_left_alone(released, tmp_path):
     assert json.loads(line)["file_name"] == "videos/a.mp4"
     with pytest.raises(CorpusError, match="another layout"):
         bring(released, tmp_path / "corpus")
+
+
+def test_another_corpus_brings_its_true_motions(tmp_path):
+    source, target = tmp_path / "source", tmp_path / "target"
+    generate_corpus(CorpusJob(source, size=(64, 64)), clips=1)
+    assert import_videos(read_foreign(source), target, source=str(source)).failures == []
+    (line,) = (json.loads(line) for line in (target / "manifest.jsonl").read_text().splitlines())
+    assert read_motion(target / line["motion"]) == read_motion(next((source / "motions").iterdir()))
+    assert line["generator"]["name"] == "procedural"
+    assert line["events"]

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from tdmm.errors import EvaluationError
-from tdmm.evaluate.evaluator.features import LONGEST, features_of
+from tdmm.evaluate.evaluator.features import features_of
 from tdmm.io.manifest import find_manifest, read_manifest
 from tdmm.io.motion_file import read_motion
 
@@ -58,9 +58,11 @@ class Examples:
 
 
 def read_examples(corpora: Iterable[str | Path], splits: Sequence[str] | None = None) -> Examples:
-    """The clips of corpora that have a motion and a text. splits: of which splits; None: of all.
+    """The clips of corpora that have a motion and a text. splits: of which splits; None: of all. Clips that are of no
+    split count as train.
 
-    Raises `EvaluationError` if there is none.
+    Raises `EvaluationError` if there is none, and for a motion that the evaluator cannot read, `MotionError` for one
+    that nobody can.
     """
     ids, features, texts, keys, kinds, damages = [], [], [], [], [], []
     for corpus in corpora:
@@ -69,13 +71,17 @@ def read_examples(corpora: Iterable[str | Path], splits: Sequence[str] | None = 
             raise EvaluationError(f"{corpus}: is no corpus: a folder with manifest.jsonl or metadata.jsonl")
         for clip in read_manifest(manifest):
             line = clip.line
-            if clip.motion is None or not line.get("text") or (splits is not None and line.get("split") not in splits):
+            split = str(line.get("split") or "train")
+            if clip.motion is None or not _said(line) or (splits is not None and split not in splits):
                 continue
-            features.append(features_of(read_motion(str(manifest.parent / clip.motion)))[:LONGEST].astype(np.float16))
+            try:
+                features.append(features_of(read_motion(str(manifest.parent / clip.motion))).astype(np.float16))
+            except EvaluationError as error:
+                raise EvaluationError(f"{manifest}: {clip.id}: {error}") from error
             ids.append(clip.id)
             texts.append(texts_of(line))
             keys.append(key_of(line))
-            kinds.append(str(line.get("split") or "train"))
+            kinds.append(split)
             damages.append(excluded_damages(line.get("events") or []))
     if not ids:
         raise EvaluationError(
@@ -95,6 +101,10 @@ def read_examples(corpora: Iterable[str | Path], splits: Sequence[str] | None = 
     )
 
 
+def _said(line: Mapping[str, Any]) -> bool:
+    return isinstance(line.get("text"), str) and bool(line["text"].strip())
+
+
 def texts_of(line: Mapping[str, Any]) -> tuple[str, ...]:
     """What may be said of a clip, the primary prompt first."""
     said = [line["text"], *(line.get("texts") or ()), *(line.get("captions") or {}).values()]
@@ -107,22 +117,26 @@ def key_of(line: Mapping[str, Any]) -> str:
     if not events:
         return str(line["text"]).lower()
     return "|".join(
-        sorted(f"{'!' * event['absent']}{event['id']}.{event['side']}*{event['count']}" for event in events)
+        sorted(
+            f"{'!' * bool(event.get('absent'))}{event['id']}.{event.get('side', '')}*{event.get('count', 1)}"
+            for event in events
+        )
     )
 
 
 def excluded_damages(events: Sequence[Mapping[str, Any]]) -> int:
     """Which damages contradict the events of a clip: its bits."""
-    present = [event for event in events if not event["absent"]]
-    moments = [event for event in present if not event["throughout"]]
+    present = [event for event in events if not event.get("absent")]
+    # When a thing happens is not told of corpora from elsewhere.
+    moments = [e for e in present if not e.get("throughout") and None not in (e.get("start"), e.get("end"))]
     ids = [event["id"] for event in sorted(moments, key=lambda event: event["start"])]
     apart = any(a["end"] <= b["start"] + 0.3 for a in moments for b in moments if a is not b)
     found = 0
     if len(ids) > 1 and apart and ids != ids[::-1]:
         found |= ORDERED
-    if any(event["side"] for event in present):
+    if any(event.get("side") for event in present):
         found |= SIDED
-    levels = {event["level"] for event in present if event["kind"] in ("emotion", "action", "head")}
+    levels = {event.get("level") for event in present if event.get("kind") in ("emotion", "action", "head")}
     if levels == {"slight"}:
         found |= SLIGHT
     if levels == {"strong"}:

@@ -22,8 +22,7 @@ def features_of(motion: FaceMotion) -> np.ndarray:
 
     Raises `EvaluationError` for a motion without the 52 ARKit expressions.
     """
-    if motion.fps != CANONICAL_FPS:
-        motion = motion.resample(CANONICAL_FPS)
+    motion = motion.resample(CANONICAL_FPS)  # itself, if its times are even and of that rate
     if motion.expression_names == EXPRESSION_NAMES:
         expression = motion.expression
     else:

@@ -76,7 +76,10 @@ class MotionEncoder(nn.Module):
         # A motion ends where its frames do: what lies behind must not be seen.
         frames = torch.arange(motions.shape[1], device=motions.device)
         motions = motions * (frames < lengths[:, None])[..., None]
-        tokens = self.reduce(motions.transpose(1, 2)).transpose(1, 2)
+        # Behind the last frame the second convolution sees what the first makes of nothing, which is not zero. The
+        # longest of a batch gets some of it too, so that no embedding depends on what else is in the batch.
+        motions = nn.functional.pad(motions, (0, 0, 0, 4))
+        tokens = self.reduce(motions.transpose(1, 2)).transpose(1, 2)[:, : -(-len(frames) // 4)]
         kept = torch.div(lengths + 3, 4, rounding_mode="floor")
         padding = torch.arange(tokens.shape[1], device=motions.device) >= kept[:, None]
         return self.encoder(tokens, padding)  # type: ignore[no-any-return]

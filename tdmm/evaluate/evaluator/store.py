@@ -126,25 +126,40 @@ def save_evaluator(folder: str | Path, network: EvaluatorNetwork, tokenizer: Any
 
 def load_evaluator(folder: str | Path | None = None) -> Evaluator:
     """The evaluator in a folder; None: that of tdmm itself. Raises `EvaluationError` that names what is wrong."""
-    from tokenizers import Tokenizer
-
     place = ASSET if folder is None else Path(folder)
     missing = [name for name in _FILES if not (place / name).is_file()]
     if missing:
         raise EvaluationError(f"{place}: is no evaluator, there is no {missing[0]}; tdmm train evaluator makes one")
     try:
         facts = json.loads((place / "config.json").read_text(encoding="utf-8"))
-        if facts.get("schema") != SCHEMA:
-            raise EvaluationError(f"{place}/config.json: schema: expected {SCHEMA!r}, found {facts.get('schema')!r}")
+        schema = facts.get("schema") if isinstance(facts, dict) else None
+        if schema != SCHEMA:
+            raise EvaluationError(f"{place}/config.json: schema: expected {SCHEMA!r}, found {schema!r}")
         network = EvaluatorNetwork(EvaluatorConfig(**facts["config"]))
         tensors = load_file(place / "model.safetensors")
         network.load_state_dict({name: value.float() for name, value in tensors.items()})
-        tokenizer = Tokenizer.from_file(str(place / "tokenizer.json"))
+        tokenizer = _tokenizer(place / "tokenizer.json")
+        if tokenizer.get_vocab_size() > network.config.vocabulary:
+            raise EvaluationError(
+                f"{place}/tokenizer.json: has {tokenizer.get_vocab_size()} tokens, the evaluator knows "
+                f"{network.config.vocabulary}; the two belong to different evaluators"
+            )
     except EvaluationError:
         raise
-    except (SafetensorError, OSError, ValueError, KeyError, TypeError, RuntimeError) as error:
-        raise EvaluationError(f"{place}: is no evaluator that can be read ({str(error).splitlines()[0]})") from error
-    digest = sha256()
+    except (SafetensorError, OSError, ValueError, KeyError, TypeError, RuntimeError, AssertionError) as error:
+        reason = " ".join(str(error).split())[:200] or type(error).__name__
+        raise EvaluationError(f"{place}: is no evaluator that can be read ({reason})") from error
+    # Sizes such as the number of heads change what comes out, and not the weights.
+    digest = sha256(json.dumps(asdict(network.config), sort_keys=True).encode())
     for name in _FILES[1:]:
         digest.update((place / name).read_bytes())
     return Evaluator(network, tokenizer, digest.hexdigest()[:16], facts)
+
+
+def _tokenizer(path: Path) -> Any:
+    from tokenizers import Tokenizer
+
+    try:
+        return Tokenizer.from_file(str(path))
+    except Exception as error:  # it has no errors of its own
+        raise EvaluationError(f"{path}: is no tokenizer that can be read ({error})") from error

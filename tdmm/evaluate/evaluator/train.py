@@ -54,8 +54,14 @@ class TrainOptions:
     def __post_init__(self) -> None:
         if self.loss not in LOSSES:
             raise EvaluationError(f"loss: expected one of {', '.join(LOSSES)}, found {self.loss!r}")
-        if min(self.steps, self.batch, self.every) < 1 or self.batch < 2:
-            raise EvaluationError("steps, every: expected positive numbers, batch: 2 or more")
+        if min(self.steps, self.every, self.warmup) < 1 or self.batch < 2:
+            raise EvaluationError("steps, every, warmup: expected positive numbers, batch: 2 or more")
+        if not (math.isfinite(self.learning_rate) and self.learning_rate > 0):
+            raise EvaluationError(f"learning rate: expected a positive number, found {self.learning_rate}")
+        if self.seconds is not None and not self.seconds > 0:
+            raise EvaluationError(f"seconds: expected a positive number, found {self.seconds}")
+        if self.seed < 0:
+            raise EvaluationError(f"seed: expected a number from 0 on, found {self.seed}")
 
 
 Progress = Callable[[int, int, dict[str, float]], None]
@@ -105,6 +111,8 @@ def train_evaluator(
             )
         with torch.autocast(torch.device(device).type, torch.bfloat16, enabled=device != "cpu"):
             loss = batches.loss(network)
+        if not torch.isfinite(loss):
+            raise EvaluationError(f"the loss of step {step} is {loss.item()}; a smaller learning rate may help")
         optimizer.zero_grad(set_to_none=True)
         loss.backward()
         torch.nn.utils.clip_grad_norm_(network.parameters(), 1.0)

@@ -11,9 +11,11 @@ import numpy as np
 from tdmm.engine import Engine, in_sequence, run_over
 from tdmm.errors import EvaluationError
 from tdmm.evaluate.distribution import MULTIMODALITY_SAMPLES, diversity, fid, multimodality
+from tdmm.evaluate.evaluator.features import features_of
 from tdmm.evaluate.evaluator.store import Evaluator
 from tdmm.evaluate.events.accuracy import ClipEvents, EventResult, EventScores, clip_events, summarise_events
-from tdmm.evaluate.inputs import Failed, Reference, fingerprint, load_motions
+from tdmm.evaluate.events.signs import KIND
+from tdmm.evaluate.inputs import Failed, Reference, fingerprint, load_motions, strangers
 from tdmm.evaluate.motion_statistics import compare_statistics, frechet_feature_distance, l2_distance
 from tdmm.evaluate.repeats import REPEATS, Score, repeated, score_of
 from tdmm.evaluate.report import Report, sign
@@ -36,9 +38,10 @@ def evaluate_animate(
 
     references: with texts, most with motions and events. predictions: files by id, the first of each is the prediction,
     the others are further samples. A prediction that is missing or cannot be read fails: it counts as a miss in
-    R-Precision and event accuracy, and is listed. Raises `EvaluationError` where no prediction is of a reference.
+    R-Precision and event accuracy, and is listed. Raises `EvaluationError` where no prediction is of a reference, and
+    for a reference whose motion cannot be read.
     """
-    truths, _ = load_motions({name: one.motion for name, one in references.items()}, "motion")
+    truths = _truths(references)
     motions, failures = load_motions(
         {name: next(iter(predictions.get(name, ())), None) for name in references}, "prediction"
     )
@@ -59,33 +62,46 @@ def evaluate_animate(
         len(references),
         failures=failures,
     )
-    ids = [name for name in references if name in motions and references[name].text]
-    texts = evaluator.embed_texts([references[name].text for name in ids])
-    made = evaluator.embed_motions([motions[name] for name in ids])
-    both = [name for name in ids if name in truths]
-    real = evaluator.embed_motions([truths[name] for name in both])
-    real_texts = texts[[number for number, name in enumerate(ids) if name in truths]]
-    report.embeddings = {"reference": real, "prediction": made}
-    shown = len(ids) / max(1, sum(bool(one.text) for one in references.values()))
-    _embedding_scores(report, texts, made, real_texts, real, shown, repeats, seed)
+    report.details |= strangers(references, predictions)
+    _embedding_scores(report, references, motions, truths, evaluator, repeats, seed)
     _samples(report, predictions, references, evaluator, seed, repeats)
     _curves(report, motions, truths)
     _events(report, references, motions, truths, engine)
     return report
 
 
+def _truths(references: Mapping[str, Reference]) -> dict[str, FaceMotion]:
+    """The motions of the references that have one."""
+    truths, bad = load_motions({name: one.motion for name, one in references.items() if one.motion is not None}, "")
+    for name, motion in truths.items():
+        try:
+            features_of(motion)
+        except EvaluationError as error:
+            bad.append(Failed(name, str(error)))
+    if bad:
+        # Without it the scores would be of other references than the signature says.
+        more = f" (and {len(bad) - 1} more)" if len(bad) > 1 else ""
+        raise EvaluationError(f"reference {bad[0].id}: {bad[0].reason}{more}")
+    return truths
+
+
 def _readable(
     motions: dict[str, FaceMotion], failures: list[Failed], truths: Mapping[str, FaceMotion]
 ) -> tuple[dict[str, FaceMotion], list[Failed]]:
-    """Without motions of another face model than the references, or without the curves that are measured."""
-    from tdmm.evaluate.evaluator.features import features_of
+    """Without motions of another face model than the references, of no face, or without the curves that are measured.
 
-    model = next(iter(truths.values()), None)
+    Failures in the order of the references.
+    """
     kept = {}
+    models = {truth.face_model_sha256: truth.face_model for truth in truths.values()}
     for name, motion in motions.items():
+        own = {truths[name].face_model_sha256: truths[name].face_model} if name in truths else models
         try:
-            if model is not None and motion.face_model_sha256 != model.face_model_sha256:
-                raise EvaluationError(f"is of the face model {motion.face_model}, the references of {model.face_model}")
+            if own and motion.face_model_sha256 not in own:
+                known = " or ".join(sorted(own.values()))
+                raise EvaluationError(f"is of the face model {motion.face_model}, the references of {known}")
+            if not motion.valid.any():
+                raise EvaluationError("shows no face in any frame")
             features_of(motion)
             kept[name] = motion
         except EvaluationError as error:
@@ -95,15 +111,31 @@ def _readable(
 
 def _embedding_scores(
     report: Report,
-    texts: np.ndarray,
-    made: np.ndarray,
-    real_texts: np.ndarray,
-    real: np.ndarray,
-    shown: float,
+    references: Mapping[str, Reference],
+    motions: Mapping[str, FaceMotion],
+    truths: Mapping[str, FaceMotion],
+    evaluator: Evaluator,
     repeats: int,
     seed: int,
 ) -> None:
+    """Of all predictions that can be used, against all real motions: also those of which no prediction is there."""
     group = "embedding"
+    # In the order of the ids, so that the order of lines and files changes no draw.
+    told = [name for name in sorted(references) if references[name].text]
+    text_of = dict(zip(told, evaluator.embed_texts([references[name].text for name in told]), strict=True))
+
+    def embed(whose: Mapping[str, FaceMotion]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """All motions; the texts that have a motion, and theirs."""
+        names = sorted(whose)
+        found = evaluator.embed_motions([whose[name] for name in names])
+        with_text = [number for number, name in enumerate(names) if name in text_of]
+        texts = np.reshape([text_of[names[number]] for number in with_text], (-1, found.shape[1]))
+        return found, texts, found[with_text]
+
+    made, texts, made_of_texts = embed(motions)
+    real, real_texts, real_of_texts = embed(truths)
+    report.embeddings = {"reference": real, "prediction": made}
+    shown = len(texts) / max(1, len(told))
 
     def of(which: str, text: np.ndarray, motion: np.ndarray, share: float) -> Score:
         found = retrieval(text, motion, repeats, seed)[which]
@@ -118,7 +150,7 @@ def _embedding_scores(
         ("r_precision_top3", "R-Precision top-3"),
         ("mm_dist", "MM-Dist"),
     ):
-        report.add(name, partial(of, which, texts, made, shown), partial(of, which, real_texts, real, 1.0), group=group)
+        report.add(name, partial(of, which, texts, made_of_texts, shown), partial(of, which, real_texts, real_of_texts, 1.0), group=group)
     report.add("FID", lambda: score_of([fid(real, made)], higher_is_better=False), group=group)
     draw = partial(repeated, repeats=repeats, seed=seed, higher_is_better=None)
     report.add(
@@ -138,8 +170,8 @@ def _samples(
     repeats: int,
 ) -> None:
     """MultiModality, of the ids of which there are enough samples."""
-    several = [list(files)[:MULTIMODALITY_SAMPLES] for name, files in predictions.items() if name in references]
-    several = [files for files in several if len(files) >= MULTIMODALITY_SAMPLES]
+    sampled = [list(predictions[name]) for name in sorted(predictions) if name in references]
+    several = [files[:MULTIMODALITY_SAMPLES] for files in sampled if len(files) >= MULTIMODALITY_SAMPLES]
     if not several:
         report.add(
             "MultiModality",
@@ -149,27 +181,40 @@ def _samples(
         )
         return
 
-    def measure() -> Score:
-        embedded = []
-        for files in several:
-            motions, bad = load_motions({str(number): file for number, file in enumerate(files)}, "sample")
+    embedded, unreadable = [], sum(1 < len(files) < MULTIMODALITY_SAMPLES for files in sampled)
+    for files in several:
+        motions, bad = load_motions({str(number): file for number, file in enumerate(files)}, "sample")
+        try:
             if not bad:
                 embedded.append(evaluator.embed_motions(list(motions.values())))
+        except EvaluationError:
+            bad.append(Failed("", ""))
+        unreadable += bool(bad)
+
+    def measure() -> Score:
         if not embedded:
             raise EvaluationError("the samples cannot be read")
         return repeated(lambda random: multimodality(np.stack(embedded), random), repeats, seed, higher_is_better=None)
 
-    report.add("MultiModality", measure, group="embedding")
+    left_out = f"{unreadable} texts left out: too few samples, or some that cannot be read" if unreadable else ""
+    report.add("MultiModality", measure, group="embedding", note=left_out)
 
 
 def _curves(report: Report, motions: Mapping[str, FaceMotion], truths: Mapping[str, FaceMotion]) -> None:
     """The paper's L2 and FD, and how motions move altogether."""
     both = [name for name in motions if name in truths]
     pairs = [(truths[name], motions[name]) for name in both]
+    distances, apart = [], 0
+    for pair in pairs:
+        try:
+            distances.append(l2_distance(*pair))
+        except EvaluationError:  # no frame that shows a face in both
+            apart += 1
     report.add(
         "L2",
-        lambda: score_of([float(np.mean([l2_distance(*pair) for pair in _some(pairs)]))], higher_is_better=False),
+        lambda: score_of([float(np.mean(_some(distances)))], higher_is_better=False),
         group="curves",
+        note=f"{apart} pairs cannot be compared" if apart and distances else "",
     )
     report.add(
         "FD",
@@ -192,10 +237,10 @@ def _curves(report: Report, motions: Mapping[str, FaceMotion], truths: Mapping[s
         )
 
 
-def _some(pairs: list[tuple[FaceMotion, FaceMotion]]) -> list[tuple[FaceMotion, FaceMotion]]:
-    if not pairs:
-        raise EvaluationError("no reference has a motion")
-    return pairs
+def _some(distances: list[float]) -> list[float]:
+    if not distances:
+        raise EvaluationError("no prediction has a reference with a motion that it can be compared with")
+    return distances
 
 
 def measure_events(items: Sequence[tuple[str, FaceMotion, Sequence[Mapping[str, Any]]]]) -> list[ClipEvents]:
@@ -205,7 +250,7 @@ def measure_events(items: Sequence[tuple[str, FaceMotion, Sequence[Mapping[str, 
 
 def failed_clip(name: str, events: Sequence[Mapping[str, Any]]) -> ClipEvents:
     """A prediction that is not there shows nothing of what was asked for."""
-    asked = tuple(EventResult(str(e["id"]), str(e.get("kind", "")), False) for e in events if not e.get("absent"))
+    asked = tuple(EventResult(str(e["id"]), KIND.get(str(e["id"]), ""), False) for e in events if not e.get("absent"))
     return ClipEvents(name, asked, (), tuple(False for e in events if e.get("absent")), ())
 
 
