@@ -9,6 +9,7 @@ from PIL import Image
 
 from tdmm.corpus.given import read_prompt
 from tdmm.corpus.lines import perform_clip
+from tdmm.corpus.looks import LookRandoms
 from tdmm.corpus.motions import to_motion
 from tdmm.corpus.plan import Settings, plan_clip
 from tdmm.corpus.procedural import Studio
@@ -33,7 +34,7 @@ def main() -> None:
     for number, program in enumerate(PROMPTS):
         planned = plan_clip(number, Settings(seed=4, given=(read_prompt(program),)))
         performance, _ = perform_clip(planned)
-        _, pictures = studio.shoot(to_motion(performance), planned.look, (SIZE, SIZE))
+        _, pictures = studio.shoot(to_motion(performance), LookRandoms(**planned.look), (SIZE, SIZE))
         frames = list(pictures)
         at = np.linspace(0.18, 0.8, FRAMES) * len(frames)
         rows.append(np.concatenate([frames[int(frame)] for frame in at], axis=1))

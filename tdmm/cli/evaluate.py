@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 import sys
 from collections.abc import Callable, Sequence
@@ -55,7 +56,7 @@ EvaluatorOption = Annotated[
 RepeatsOption = Annotated[
     int, typer.Option("--repeats", metavar="N", help="Repetitions of what draws pairs and pools.")
 ]
-SeedOption = Annotated[int, typer.Option("--seed", metavar="N")]
+SeedOption = Annotated[int, typer.Option("--seed", metavar="N", help="Other pairs and pools are drawn.")]
 PlotOption = Annotated[str | None, typer.Option("--plot", metavar="OUT.png", help="Draw the scores.")]
 
 
@@ -67,6 +68,13 @@ def animate(
     evaluator: EvaluatorOption = None,
     repeats: RepeatsOption = 20,
     seed: SeedOption = 0,
+    tokens: Annotated[
+        str | None,
+        typer.Option("--tokens", metavar="TOKENS.jsonl", help="The predictions' tokens, for token accuracy."),
+    ] = None,
+    reference_tokens: Annotated[
+        str | None, typer.Option("--reference-tokens", metavar="TOKENS.jsonl", help="The tokens that they should be.")
+    ] = None,
     workers: Annotated[
         str, typer.Option("--workers", metavar="N|auto", help="Processes that measure events.")
     ] = "auto",
@@ -95,15 +103,16 @@ def animate(
     from tdmm.evaluate.tasks.animate import evaluate_animate
 
     console = Console(quiet=quiet)
-    _check(repeats, plot, force)
+    _check(plot, force, repeats=repeats, seed=seed)
     references = read_references(reference, _splits(split))
     engine: Engine = choose_engine(EngineChoice.local, None, count_of_workers(workers), WORKER_BYTES)
     report = evaluate_animate(
         references,
-        motion_predictions(predictions),
+        motion_predictions(predictions, references),
         _evaluator(evaluator, device),
         repeats=repeats,
         seed=seed,
+        tokens=None if tokens is None or reference_tokens is None else (reference_tokens, tokens),
         engine=engine,
     )
     _tell(report, plot, console, as_json=as_json)
@@ -156,7 +165,7 @@ def describe(
     from tdmm.evaluate.tasks.describe import evaluate_describe
 
     console = Console(quiet=quiet)
-    _check(repeats, plot, force)
+    _check(plot, force, repeats=repeats, seed=seed)
     references = read_references(reference, _splits(split))
     report = evaluate_describe(
         references,
@@ -203,11 +212,15 @@ def reconstruction(
     from tdmm.evaluate.tasks.reconstruct import evaluate_reconstruction
 
     console = Console(quiet=quiet)
-    _check(1, plot, force)
+    _check(plot, force)
+    if codebook is not None and tokens is None:
+        raise UsageError("--codebook says how many codes the tokens may use: it needs --tokens TOKENS.jsonl")
+    if codebook is not None and codebook < 1:
+        raise UsageError(f"--codebook {codebook}: expected a positive number")
     references = read_references(reference, _splits(split))
     report = evaluate_reconstruction(
         references,
-        motion_predictions(predictions),
+        motion_predictions(predictions, references),
         face_models.load_for_fitting(face_model, console, None),
         tokens=tokens,
         codebook=codebook,
@@ -251,10 +264,13 @@ def fit(
     from tdmm.evaluate.tasks.fitting import evaluate_fit
 
     console = Console(quiet=quiet)
-    _check(1, plot, force)
+    _check(plot, force)
+    if split and reference is None:
+        raise UsageError("--split chooses among references: it needs --reference CORPUS")
     references = None if reference is None else read_references(reference, _splits(split))
     model = face_models.load_for_fitting(face_model, console, None)
-    _tell(evaluate_fit(references, motion_predictions(predictions), model), plot, console, as_json=as_json)
+    found = motion_predictions(predictions, references or ())
+    _tell(evaluate_fit(references, found, model), plot, console, as_json=as_json)
 
 
 @group.command("evaluator")
@@ -283,6 +299,7 @@ def evaluator_(
     from tdmm.evaluate.report import Report, sign
 
     console = Console(quiet=quiet)
+    _check(None, False, seed=seed)
     used = _evaluator(evaluator, device)
     examples = read_examples(list(corpora), _splits(split))
     signature = sign("evaluator", evaluator=used.fingerprint, clips=len(examples), repeats=20, seed=seed)
@@ -297,13 +314,18 @@ def evaluator_(
     _tell(report, None, console, as_json=as_json)
 
 
-def _check(repeats: int, plot: str | None, force: bool) -> None:
+def _check(plot: str | None, force: bool, *, repeats: int = 1, seed: int = 0) -> None:
     if repeats < 1:
         raise UsageError(f"--repeats {repeats}: expected a positive number")
+    if seed < 0:
+        raise UsageError(f"--seed {seed}: expected a number from 0 on")
     if plot is not None:
         if Path(plot).suffix.lower() != ".png":
             raise UsageError(f"--plot {plot}: expected a name that ends in .png")
         paths.check_place(plot, force=force)
+        from tdmm.evaluate.plots import check_plots
+
+        check_plots()
 
 
 def _splits(given: Sequence[str] | None) -> list[str] | None:
@@ -318,10 +340,9 @@ def _evaluator(folder: str | None, device: DeviceChoice) -> Evaluator:
 
 
 def _lines(source: str) -> list[str]:
-    if source == paths.STANDARD:
-        return paths.stdin_bytes().read().decode("utf-8", "replace").splitlines()
-    with open(source, encoding="utf-8") as file:
-        return file.read().splitlines()
+    from tdmm.evaluate.inputs import read_lines
+
+    return read_lines(paths.stdin_bytes().read() if source == paths.STANDARD else Path(source).read_bytes(), source)
 
 
 def _judge(where: str | None, model: str | None, device: DeviceChoice) -> Callable[[str], str] | None:
@@ -335,18 +356,25 @@ def _judge(where: str | None, model: str | None, device: DeviceChoice) -> Callab
         if model is None:
             raise UsageError("--judge URL needs the name of a model: --judge-model NAME")
         return Endpoint(where, model, key=os.environ.get("TDMM_JUDGE_KEY", ""))
+    if model is not None:
+        raise UsageError("--judge-model names a model of an endpoint: --judge URL; a path is the model itself")
     return LocalModel(where, device=choose_device(device))
 
 
 def _tell(report: Report, plot: str | None, console: Console, *, as_json: bool) -> None:
-    if plot is not None:
+    if as_json:
+        sys.stdout.write(json.dumps(_without_nan(report.as_dict()), allow_nan=False) + "\n")
+    else:
+        sys.stdout.write(score_table(report))
+    sys.stdout.flush()
+    if plot is not None:  # the scores are told already, should it fail
         from tdmm.evaluate.plots import write_plot
 
         write_plot(report, plot)
-    if as_json:
-        sys.stdout.write(json.dumps(_without_nan(report.as_dict())) + "\n")
-    else:
-        sys.stdout.write(score_table(report))
+    if strangers := report.details.get("without_reference"):
+        console.say(
+            f"{len(strangers)} predictions are of none of the {report.references} references: {strangers[0]} ..."
+        )
     for failure in report.failures[:_FAILURES_TOLD]:
         console.error(f"{failure.id}: {failure.reason}")
     if report.failures:
@@ -357,9 +385,9 @@ def _tell(report: Report, plot: str | None, console: Console, *, as_json: bool) 
 
 
 def _without_nan(value: Any) -> Any:
-    """JSON has no NaN."""
+    """JSON has neither NaN nor infinity."""
     if isinstance(value, dict):
         return {name: _without_nan(one) for name, one in value.items()}
-    if isinstance(value, list):
+    if isinstance(value, (list, tuple)):
         return [_without_nan(one) for one in value]
-    return None if isinstance(value, float) and value != value else value
+    return None if isinstance(value, float) and not math.isfinite(value) else value

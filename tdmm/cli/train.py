@@ -22,6 +22,7 @@ from tdmm.cli.options import (
     choose_device,
 )
 from tdmm.cli.usage import UsageError
+from tdmm.errors import EvaluationError
 
 group = typer.Typer(
     name="train",
@@ -47,7 +48,7 @@ def evaluator(
         float | None, typer.Option("--seconds", metavar="S", help="Stop after so long.", show_default="no limit")
     ] = None,
     every: Annotated[int, typer.Option("--every", metavar="N", help="Steps between two looks at the val split.")] = 500,
-    seed: Annotated[int, typer.Option("--seed", metavar="N")] = 0,
+    seed: Annotated[int, typer.Option("--seed", metavar="N", help="Another seed, another evaluator.")] = 0,
     device: DeviceOption = DeviceChoice.auto,
     force: ForceOption = False,
     as_json: JsonOption = False,
@@ -67,21 +68,30 @@ def evaluator(
       tdmm train evaluator corpus more -o evaluator --loss margin --steps 20000
     """
     console = Console(quiet=quiet, verbose=verbose)
+    if output == paths.STANDARD:
+        raise UsageError("-o -: an evaluator is a folder, which standard output cannot be; name one")
     if Path(output).is_file():
         raise UsageError(f"-o {output} is a file; an evaluator is a folder")
     paths.check_place(output, force=force)
+    from tdmm.evaluate.evaluator.store import FILES
     from tdmm.evaluate.evaluator.train import TrainOptions, train_evaluator
 
-    options = TrainOptions(
-        steps=steps,
-        batch=batch,
-        learning_rate=learning_rate,
-        warmup=min(400, max(1, steps // 10)),
-        loss=loss,
-        every=every,
-        seconds=seconds,
-        seed=seed,
-    )
+    # The folder is replaced as a whole: --force must not take a corpus, or a home, with it.
+    if Path(output).is_dir() and (others := {path.name for path in Path(output).iterdir()} - {*FILES, "README.md"}):
+        raise UsageError(f"-o {output} holds {min(others)}, which is of no evaluator; name another folder")
+    try:
+        options = TrainOptions(
+            steps=steps,
+            batch=batch,
+            learning_rate=learning_rate,
+            warmup=min(400, max(1, steps // 10)),
+            loss=loss,
+            every=every,
+            seconds=seconds,
+            seed=seed,
+        )
+    except EvaluationError as error:
+        raise UsageError(str(error)) from error
     with console.batch(steps, "steps") as bar:
 
         def told(step: int, total: int, scores: dict[str, float]) -> None:

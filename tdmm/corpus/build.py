@@ -16,6 +16,7 @@ from tdmm.corpus.generators.base import VideoGenerator
 from tdmm.corpus.generators.diffusers_pipeline import DiffusersGenerator
 from tdmm.corpus.lexicon import find
 from tdmm.corpus.lines import ask_for_clip, perform_clip
+from tdmm.corpus.looks import LookRandoms
 from tdmm.corpus.motions import to_motion
 from tdmm.corpus.plan import PlannedClip, Settings, clip_id, plan_clip
 from tdmm.corpus.splits import part_of_one
@@ -361,7 +362,7 @@ class _Worker:
             performance, text=fields["text"], meta={"source": clip.id, "generator": "procedural", **about}
         )
         video, place = f"{VIDEOS}/{clip.id}.mp4", f"{MOTIONS}/{clip.id}.npz"
-        filmed = studio.film(motion, clip.look, self.job.size, self.job.folder / video)
+        filmed = studio.film(motion, LookRandoms(**clip.look), self.job.size, self.job.folder / video)
         write_motion(filmed, self.job.folder / place)
         settings = {"size": list(self.job.size)}
         line["generator"] = {"name": "procedural", "version": __version__, "settings": settings}

@@ -60,8 +60,19 @@ class Look:
     neckline: float
 
 
-def draw_look(random: np.random.Generator, n_shape: int) -> Look:
+@dataclass(frozen=True)
+class LookRandoms:
+    """What each part of a look is drawn from: the person (and clothes), the place behind, the light, the camera."""
+
+    appearance: np.random.Generator
+    place: np.random.Generator
+    light: np.random.Generator
+    camera: np.random.Generator
+
+
+def draw_look(randoms: LookRandoms, n_shape: int) -> Look:
     """A random look for a head with `n_shape` identity coefficients."""
+    random = randoms.appearance
     shape = (0.85 * random.standard_normal(n_shape)).astype(np.float32)
     melanin, blood = 0.1 + 2.4 * random.beta(0.9, 1.8), random.uniform(0.15, 0.75)
     skin = BARE_SKIN * np.exp(-melanin * MELANIN - blood * BLOOD)
@@ -69,6 +80,7 @@ def draw_look(random: np.random.Generator, n_shape: int) -> Look:
     dark = float(np.clip((melanin - 0.7) / 0.6, 0, 1)) * 0.9
     hair = hair * (1 - dark) + dark * srgb_to_linear(np.array([20, 17, 16]) / 255)
     kind = random.random()
+    place, camera = randoms.place, randoms.camera
     return Look(
         shape=shape,
         skin=skin,
@@ -78,15 +90,15 @@ def draw_look(random: np.random.Generator, n_shape: int) -> Look:
         beard=float(random.uniform(0.15, 0.6)) if random.random() < 0.25 else 0.0,
         iris=_colour(_IRIS[random.choice(len(_IRIS), p=_IRIS_CHANCE)], random, 0.1),
         lips=np.exp(-random.uniform(0.1, 0.55) * np.array([0.25, 1.0, 0.75])),
-        style=_light(random, float(skin.mean())),
-        focal=float(np.exp(random.uniform(np.log(1.5), np.log(3.2)))),
-        part=float(random.uniform(0.46, 0.62)),
-        place=(float(np.clip(random.normal(0, 0.03), -0.06, 0.06)), float(random.uniform(-0.08, 0.0))),
-        back=np.stack([_room(random), _room(random)]),
-        back_angle=float(random.uniform(0, 2 * np.pi)),
-        blobs=_blobs(random),
         cloth=_room(random),
         neckline=float(random.uniform(0.132, 0.17)),
+        style=_light(randoms.light, float(skin.mean())),
+        focal=float(np.exp(camera.uniform(np.log(1.5), np.log(3.2)))),
+        part=float(camera.uniform(0.46, 0.62)),
+        place=(float(np.clip(camera.normal(0, 0.03), -0.06, 0.06)), float(camera.uniform(-0.08, 0.0))),
+        back=np.stack([_room(place), _room(place)]),
+        back_angle=float(place.uniform(0, 2 * np.pi)),
+        blobs=_blobs(place),
     )
 
 

@@ -68,7 +68,7 @@ class PlannedClip:
     scene: dict[str, str]
     performance: np.random.Generator
     words: np.random.Generator
-    look: np.random.Generator
+    look: dict[str, np.random.Generator]
 
 
 @dataclass(frozen=True)
@@ -108,7 +108,7 @@ def plan_clip(number: int, settings: Settings) -> PlannedClip:
         scene=prompts.draw_scene(randoms),
         performance=np.random.default_rng([seed, 8, number]),
         words=randoms["wording"],
-        look=stream(30, "appearance"),
+        look={name: stream(30 + kind, name) for kind, name in enumerate(VARIATIONS) if name != "wording"},
     )
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from tdmm.corpus.looks import Look, draw_look, framed
+from tdmm.corpus.looks import Look, LookRandoms, draw_look, framed
 from tdmm.corpus.paint import Skin, backdrop
 from tdmm.face import load_face_model
 from tdmm.face.model import FaceModel
@@ -34,16 +34,16 @@ class Studio:
         self._surfaces: dict[bool, Surface] = {}
 
     def shoot(
-        self, motion: FaceMotion, random: np.random.Generator, size: tuple[int, int]
+        self, motion: FaceMotion, randoms: LookRandoms, size: tuple[int, int]
     ) -> tuple[FaceMotion, Iterator[np.ndarray]]:
         """The motion as it is filmed (with identity and camera), and its pictures (H, W, 3) uint8."""
-        look = draw_look(random, self.model.n_shape)
+        look = draw_look(randoms, self.model.n_shape)
         motion = framed(motion, look, size)
         return motion, self._pictures(motion, look)
 
-    def film(self, motion: FaceMotion, random: np.random.Generator, size: tuple[int, int], target: Path) -> FaceMotion:
+    def film(self, motion: FaceMotion, randoms: LookRandoms, size: tuple[int, int], target: Path) -> FaceMotion:
         """Write the video, and return the motion as it is filmed. Raises `OutputError` if it cannot be written."""
-        filmed, pictures = self.shoot(motion, random, size)
+        filmed, pictures = self.shoot(motion, randoms, size)
         write_video(pictures, target, motion.fps, threads=1)
         return filmed
 

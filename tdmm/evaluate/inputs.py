@@ -63,7 +63,9 @@ def read_references(path: str | Path, splits: Sequence[str] | None = None) -> di
     elif path.is_dir():
         found = {name: Reference(name, str(file), {}) for name, file in _motions_below(path).items()}
     elif path.is_file():
-        found = {name: Reference(name, None, line) for name, line in _json_lines(read_lines(path.read_bytes(), path), path)}
+        found = {
+            name: Reference(name, None, line) for name, line in _json_lines(read_lines(path.read_bytes(), path), path)
+        }
     else:
         raise EvaluationError(f"{path}: there is no such corpus, folder of motions or file of JSON lines")
     if splits is not None and found:
@@ -135,6 +137,19 @@ def fingerprint(references: Mapping[str, Reference]) -> str:
         known = [references[name].line.get(field) for field in _COMPARED]
         digest.update(json.dumps([name, *known], sort_keys=True).encode() + b"\n")
     return digest.hexdigest()[:12]
+
+
+def by_id(references: Mapping[str, Reference]) -> dict[str, Reference]:
+    """In the order of their ids, so that the order of lines and files changes no draw and no rounding."""
+    return {name: references[name] for name in sorted(references)}
+
+
+def in_order(failures: Iterable[Failed]) -> list[Failed]:
+    """By id, each id once: with the first reason that was found."""
+    first: dict[str, Failed] = {}
+    for one in failures:
+        first.setdefault(one.id, one)
+    return [first[name] for name in sorted(first)]
 
 
 def strangers(references: Mapping[str, Reference], predictions: Iterable[str]) -> dict[str, list[str]]:

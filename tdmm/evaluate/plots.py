@@ -15,31 +15,40 @@ _PREDICTION, _REFERENCE = "#d55e00", "#0072b2"  # told apart by colour-blind eye
 _MOST_BARS = 24
 
 
+def check_plots() -> None:
+    """Before the work: can plots be drawn? Raises `MissingPartError` without matplotlib."""
+    try:
+        import matplotlib  # noqa: F401
+    except ImportError as error:
+        raise MissingPartError("plots need matplotlib: run `pip install 'tdmm[report]'`") from error
+
+
 def write_plot(report: Report, target: str | Path) -> None:
     """Write a PNG: one panel for each group of scores, and one for the embeddings where there are any.
 
     Raises `MissingPartError` without matplotlib, `OutputError` where the file cannot be written.
     """
-    try:
-        from matplotlib.backends.backend_agg import FigureCanvasAgg
-        from matplotlib.figure import Figure
-    except ImportError as error:
-        raise MissingPartError("plots need matplotlib: run `pip install 'tdmm[report]'`") from error
+    check_plots()
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
     groups: dict[str, list[Line]] = {}
     for line in report.lines:
         if line.prediction is not None or line.reference is not None:
             groups.setdefault(line.group, []).append(line)
-    panels = len(groups) + bool(report.embeddings)
-    columns = min(3, max(1, panels))
+    embedded = sum(map(len, report.embeddings.values())) > 1
+    panels = max(1, len(groups) + embedded)
+    columns = min(3, panels)
     rows = -(-panels // columns)
-    heights = [max(len(lines[:_MOST_BARS]) for lines in groups.values()) if groups else 6]
-    figure = Figure(figsize=(5.6 * columns, rows * max(3.0, 0.32 * heights[0] + 1.2)), layout="constrained")
+    most = max((len(lines[:_MOST_BARS]) for lines in groups.values()), default=6)
+    figure = Figure(figsize=(5.6 * columns, rows * max(3.0, 0.32 * most + 1.2)), layout="constrained")
     FigureCanvasAgg(figure)
     axes = np.atleast_1d(figure.subplots(rows, columns, squeeze=False)).ravel()
     for axis, (name, lines) in zip(axes, groups.items(), strict=False):
-        _bars(axis, name, lines[:_MOST_BARS])
+        shown = "" if len(lines) <= _MOST_BARS else f" (the first {_MOST_BARS} of {len(lines)})"
+        _bars(axis, name + shown, lines[:_MOST_BARS])
     used = len(groups)
-    if report.embeddings:
+    if embedded:
         _embeddings(axes[used], report)
         used += 1
     for axis in axes[used:]:
@@ -75,16 +84,17 @@ def _bars(axis: Any, name: str, lines: list[Line]) -> None:
 
 def _embeddings(axis: Any, report: Report) -> None:
     """The two directions in which the references' embeddings spread most (PCA), with the predictions in them."""
-    real = report.embeddings.get("reference", np.zeros((0, 2)))
-    made = report.embeddings.get("prediction", np.zeros((0, 2)))
-    basis = real if len(real) > 2 else made
+    there = [values for values in report.embeddings.values() if len(values)]
+    real, made = (report.embeddings.get(name, there[0][:0]) for name in ("reference", "prediction"))
+    basis = real if len(real) > 2 else np.concatenate(there)
     middle = basis.mean(axis=0)
-    _, _, directions = np.linalg.svd(basis - middle, full_matrices=False)
+    _, _, directions = np.linalg.svd(basis - middle, full_matrices=True)
     for values, colour, name in ((real, _REFERENCE, "real"), (made, _PREDICTION, "predicted")):
         if len(values):
             x, y = ((values - middle) @ directions[:2].T).T
             axis.scatter(x, y, s=6, alpha=0.5, color=colour, label=name, linewidths=0)
-    axis.set_title("embeddings (PCA of the real ones)", fontsize=10, loc="left")
+    which = "the real ones" if basis is real else "all"
+    axis.set_title(f"embeddings (PCA of {which})", fontsize=10, loc="left")
     axis.legend(fontsize=7, frameon=False)
     axis.set_xticks([])
     axis.set_yticks([])

@@ -17,7 +17,7 @@ from tdmm.corpus import build
 from tdmm.corpus.build import CorpusJob, Generators, generate_corpus, video_seed
 from tdmm.corpus.given import read_prompt
 from tdmm.corpus.lines import perform_clip
-from tdmm.corpus.looks import draw_look
+from tdmm.corpus.looks import LookRandoms, draw_look
 from tdmm.corpus.motions import to_motion
 from tdmm.corpus.plan import Settings, clip_id, plan_clip
 from tdmm.engine import in_processes
@@ -201,7 +201,7 @@ def test_clips_of_one_prompt_share_program_text_and_look_and_differ_in_movement(
         assert len({str(clip.program) for clip in clips}) == 1
         assert len({clip.split for clip in clips}) == 1
         assert all(clip.scene == clips[0].scene for clip in clips)
-        assert same_look(*(draw_look(clip.look, 24) for clip in clips))
+        assert same_look(*(draw_look(LookRandoms(**clip.look), 24) for clip in clips))
         made = [perform_clip(clip) for clip in clips]
         texts = {line["text"] for _, line in made}
         # A text that tells times can be true of one clip only.
@@ -219,10 +219,22 @@ def test_another_appearance_is_another_person_in_the_same_place():
             for name in ("subject", "pronoun", "possessive", "object"):
                 scene.pop(name, None)
         assert scenes[0] == scenes[1] == scenes[2]
-        looks = [draw_look(clip.look, 24) for clip in clips]
+        looks = [draw_look(LookRandoms(**clip.look), 24) for clip in clips]
         assert not same_look(looks[0], looks[1])
         assert not same_look(looks[1], looks[2])
         assert len({str(clip.program) for clip in clips}) == 1
+
+
+@pytest.mark.parametrize(
+    ("what", "changed"),
+    [("light", {"style"}), ("camera", {"focal", "part", "place"}), ("place", {"back", "back_angle", "blobs"})],
+)
+def test_what_varies_is_seen_in_the_picture_and_nothing_else(what, changed):
+    for clips in of_prompts(6, 2, what):
+        first, second = (vars(draw_look(LookRandoms(**clip.look), 24)) for clip in clips)
+        same = {name for name in first if str(first[name]) == str(second[name])}
+        assert set(first) - same <= changed
+        assert set(first) - same
 
 
 # -- motions alone -------------------------------------------------------------------------------------

@@ -24,7 +24,7 @@ from tdmm.motion import FaceMotion
 
 SCHEMA = "tdmm.evaluator/1"
 ASSET = Path(tdmm.__file__).parent / "assets" / "evaluator"
-_FILES = ("config.json", "tokenizer.json", "model.safetensors")
+FILES = ("config.json", "tokenizer.json", "model.safetensors")
 _BATCH = 256
 
 
@@ -127,7 +127,7 @@ def save_evaluator(folder: str | Path, network: EvaluatorNetwork, tokenizer: Any
 def load_evaluator(folder: str | Path | None = None) -> Evaluator:
     """The evaluator in a folder; None: that of tdmm itself. Raises `EvaluationError` that names what is wrong."""
     place = ASSET if folder is None else Path(folder)
-    missing = [name for name in _FILES if not (place / name).is_file()]
+    missing = [name for name in FILES if not (place / name).is_file()]
     if missing:
         raise EvaluationError(f"{place}: is no evaluator, there is no {missing[0]}; tdmm train evaluator makes one")
     try:
@@ -151,7 +151,7 @@ def load_evaluator(folder: str | Path | None = None) -> Evaluator:
         raise EvaluationError(f"{place}: is no evaluator that can be read ({reason})") from error
     # Sizes such as the number of heads change what comes out, and not the weights.
     digest = sha256(json.dumps(asdict(network.config), sort_keys=True).encode())
-    for name in _FILES[1:]:
+    for name in FILES[1:]:
         digest.update((place / name).read_bytes())
     return Evaluator(network, tokenizer, digest.hexdigest()[:16], facts)
 

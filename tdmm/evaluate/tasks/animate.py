@@ -10,13 +10,19 @@ import numpy as np
 
 from tdmm.engine import Engine, in_sequence, run_over
 from tdmm.errors import EvaluationError
+from tdmm.evaluate.codebook import read_codes
 from tdmm.evaluate.distribution import MULTIMODALITY_SAMPLES, diversity, fid, multimodality
 from tdmm.evaluate.evaluator.features import features_of
 from tdmm.evaluate.evaluator.store import Evaluator
 from tdmm.evaluate.events.accuracy import ClipEvents, EventResult, EventScores, clip_events, summarise_events
 from tdmm.evaluate.events.signs import KIND
-from tdmm.evaluate.inputs import Failed, Reference, fingerprint, load_motions, strangers
-from tdmm.evaluate.motion_statistics import compare_statistics, frechet_feature_distance, l2_distance
+from tdmm.evaluate.inputs import Failed, Reference, by_id, fingerprint, in_order, load_motions, strangers
+from tdmm.evaluate.motion_statistics import (
+    compare_statistics,
+    frechet_feature_distance,
+    l2_distance,
+    token_accuracy,
+)
 from tdmm.evaluate.repeats import REPEATS, Score, repeated, score_of
 from tdmm.evaluate.report import Report, sign
 from tdmm.evaluate.retrieval import retrieval
@@ -32,20 +38,24 @@ def evaluate_animate(
     *,
     repeats: int = REPEATS,
     seed: int = 0,
+    tokens: tuple[str, str] | None = None,
     engine: Engine = in_sequence,
 ) -> Report:
     """Scores of predicted motions; see docs/evaluation.md for the protocol.
 
     references: with texts, most with motions and events. predictions: files by id, the first of each is the prediction,
-    the others are further samples. A prediction that is missing or cannot be read fails: it counts as a miss in
+    the others are further samples. tokens: files of the references' and of the predictions' tokens, for token accuracy.
+    A prediction that is missing or cannot be read fails: it counts as a miss in
     R-Precision and event accuracy, and is listed. Raises `EvaluationError` where no prediction is of a reference, and
     for a reference whose motion cannot be read.
     """
+    references = by_id(references)
     truths = _truths(references)
     motions, failures = load_motions(
         {name: next(iter(predictions.get(name, ())), None) for name in references}, "prediction"
     )
-    motions, failures = _readable(motions, failures, truths)
+    motions, unusable = _readable(motions, truths)
+    failures = in_order([*failures, *unusable])
     if not motions:
         raise EvaluationError("no prediction can be used: " + (failures[0].reason if failures else "do the ids match?"))
     report = Report(
@@ -66,6 +76,8 @@ def evaluate_animate(
     _embedding_scores(report, references, motions, truths, evaluator, repeats, seed)
     _samples(report, predictions, references, evaluator, seed, repeats)
     _curves(report, motions, truths)
+    if tokens is not None:
+        report.add("token accuracy", partial(_token_accuracy, *tokens), group="curves")
     _events(report, references, motions, truths, engine)
     return report
 
@@ -86,13 +98,11 @@ def _truths(references: Mapping[str, Reference]) -> dict[str, FaceMotion]:
 
 
 def _readable(
-    motions: dict[str, FaceMotion], failures: list[Failed], truths: Mapping[str, FaceMotion]
+    motions: Mapping[str, FaceMotion], truths: Mapping[str, FaceMotion]
 ) -> tuple[dict[str, FaceMotion], list[Failed]]:
-    """Without motions of another face model than the references, of no face, or without the curves that are measured.
-
-    Failures in the order of the references.
-    """
-    kept = {}
+    """Without motions of another face model than the references, of no face, or without what the evaluator reads."""
+    kept: dict[str, FaceMotion] = {}
+    failures = []
     models = {truth.face_model_sha256: truth.face_model for truth in truths.values()}
     for name, motion in motions.items():
         own = {truths[name].face_model_sha256: truths[name].face_model} if name in truths else models
@@ -120,13 +130,12 @@ def _embedding_scores(
 ) -> None:
     """Of all predictions that can be used, against all real motions: also those of which no prediction is there."""
     group = "embedding"
-    # In the order of the ids, so that the order of lines and files changes no draw.
-    told = [name for name in sorted(references) if references[name].text]
+    told = [name for name in references if references[name].text]
     text_of = dict(zip(told, evaluator.embed_texts([references[name].text for name in told]), strict=True))
 
     def embed(whose: Mapping[str, FaceMotion]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """All motions; the texts that have a motion, and theirs."""
-        names = sorted(whose)
+        names = list(whose)
         found = evaluator.embed_motions([whose[name] for name in names])
         with_text = [number for number, name in enumerate(names) if name in text_of]
         texts = np.reshape([text_of[names[number]] for number in with_text], (-1, found.shape[1]))
@@ -150,7 +159,12 @@ def _embedding_scores(
         ("r_precision_top3", "R-Precision top-3"),
         ("mm_dist", "MM-Dist"),
     ):
-        report.add(name, partial(of, which, texts, made_of_texts, shown), partial(of, which, real_texts, real_of_texts, 1.0), group=group)
+        report.add(
+            name,
+            partial(of, which, texts, made_of_texts, shown),
+            partial(of, which, real_texts, real_of_texts, 1.0),
+            group=group,
+        )
     report.add("FID", lambda: score_of([fid(real, made)], higher_is_better=False), group=group)
     draw = partial(repeated, repeats=repeats, seed=seed, higher_is_better=None)
     report.add(
@@ -235,6 +249,15 @@ def _curves(report: Report, motions: Mapping[str, FaceMotion], truths: Mapping[s
             unit=one.unit,
             note=relative,
         )
+
+
+def _token_accuracy(reference: str, prediction: str) -> Score:
+    """Mean over the ids of the reference; one without a prediction has none of them right."""
+    truths, guesses = dict(read_codes(reference)), dict(read_codes(prediction))
+    if not truths:
+        raise EvaluationError(f"{reference}: holds no tokens")
+    shares = [token_accuracy(codes, guesses[name]) if name in guesses else 0.0 for name, codes in truths.items()]
+    return score_of([float(np.mean(shares))], higher_is_better=True)
 
 
 def _some(distances: list[float]) -> list[float]:

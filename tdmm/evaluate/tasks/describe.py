@@ -13,7 +13,7 @@ from tdmm.evaluate.answers import score_answers
 from tdmm.evaluate.attributes import KINDS, head_is_still, score_attributes
 from tdmm.evaluate.evaluator.examples import texts_of
 from tdmm.evaluate.evaluator.store import Evaluator
-from tdmm.evaluate.inputs import Failed, Reference, fingerprint, load_motions
+from tdmm.evaluate.inputs import Failed, Reference, by_id, fingerprint, load_motions, strangers
 from tdmm.evaluate.judge import judge
 from tdmm.evaluate.repeats import REPEATS, Score
 from tdmm.evaluate.report import Report, sign
@@ -38,7 +38,7 @@ def evaluate_describe(
     score, a wrong answer to every question, and is listed. bert_model: an encoder for BERTScore. ask_judge: see
     `judge`. Raises `EvaluationError` where no prediction is of a reference.
     """
-    told = {name: one for name, one in references.items() if one.text}
+    told = {name: one for name, one in by_id(references).items() if one.text}
     failures = [
         Failed(name, "there is no prediction" if name not in predictions else "the text is empty")
         for name in told
@@ -59,6 +59,7 @@ def evaluate_describe(
         len(told),
         failures=failures,
     )
+    report.details |= strangers(references, predictions)
     said = [str(predictions.get(name, {}).get("text") or "") for name in told]
     known = [list(captions_of(one.line)) for one in told.values()]
     _overlap(report, said, known, bert_model, device)
@@ -124,7 +125,8 @@ def _answers(report: Report, told: Mapping[str, Reference], predictions: Mapping
         given = list(predictions.get(name, {}).get("answers") or ())
         questions += asked
         # An answer that is not there is wrong.
-        answers += [str(given[number]) if number < len(given) else "" for number in range(len(asked))]
+        given = [*("" if one is None else str(one) for one in given), *[""] * len(asked)]
+        answers += given[: len(asked)]
     if not questions:
         report.add("accuracy", None, group="answers", note="the references have no questions")
         return
@@ -137,13 +139,19 @@ def _answers(report: Report, told: Mapping[str, Reference], predictions: Mapping
 def _retrieval(
     report: Report, told: Mapping[str, Reference], said: list[str], evaluator: Evaluator, repeats: int, seed: int
 ) -> None:
-    motions, _ = load_motions({name: one.motion for name, one in told.items() if one.motion is not None}, "motion")
-    if not motions:
-        report.add("R-Precision top-1", None, group="embedding", note="the references have no motions")
-        return
+    motions, bad = load_motions({name: one.motion for name, one in told.items() if one.motion is not None}, "motion")
+    if bad:
+        # Without it the scores would be of other references than the signature says.
+        raise EvaluationError(f"reference {bad[0].id}: {bad[0].reason}")
     at = [number for number, name in enumerate(told) if name in motions]
     names = list(told)
-    embedded = evaluator.embed_motions([motions[names[number]] for number in at])
+    try:
+        if not motions:
+            raise EvaluationError("the references have no motions")
+        embedded = evaluator.embed_motions([motions[names[number]] for number in at])
+    except EvaluationError as error:
+        report.add("R-Precision top-1", None, group="embedding", note=str(error))
+        return
     own = evaluator.embed_texts([said[number] for number in at])
     true = evaluator.embed_texts([captions_of(told[names[number]].line)[0] for number in at])
 

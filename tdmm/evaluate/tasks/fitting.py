@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 
 from tdmm.errors import EvaluationError, TdmmError
 from tdmm.evaluate.fit_scores import ClipFit, clip_fit, fit_quality, summarise_fits
-from tdmm.evaluate.inputs import Failed, Reference, fingerprint, load_motions
+from tdmm.evaluate.inputs import Failed, Reference, by_id, fingerprint, in_order, load_motions, strangers
 from tdmm.evaluate.report import Report, sign
 from tdmm.face.model import FaceModel
 
@@ -18,7 +18,8 @@ def evaluate_fit(
 
     Missing, unreadable and incomparable fits fail and are listed. Raises `EvaluationError` where none is left.
     """
-    names = list(predictions if references is None else references)
+    references = None if references is None else by_id(references)
+    names = sorted(predictions if references is None else references)
     fits, failures = load_motions({name: next(iter(predictions.get(name, ())), None) for name in names}, "fit")
     clips: list[ClipFit] = []
     if references is not None:
@@ -26,10 +27,19 @@ def evaluate_fit(
         failures += unreadable
         for name in [name for name in truths if name in fits]:
             try:
-                clips.append(clip_fit(truths[name], fits[name], model, name))
+                clips.append(clip_fit(truths[name], fits[name], model))
             except TdmmError as error:
                 failures.append(Failed(name, str(error)))
                 del fits[name]
+    for name, fit in list(fits.items()):
+        try:
+            fit.check_face_model(model.name, model.sha256, "the fit")
+            if not fit.valid.any():
+                raise EvaluationError("the fit saw no face in any frame")
+        except TdmmError as error:
+            failures.append(Failed(name, str(error)))
+            del fits[name]
+    failures = in_order(failures)
     if not fits or (references is not None and not clips):
         raise EvaluationError("no fit can be used: " + (failures[0].reason if failures else "do the ids match?"))
     known = "none" if references is None else f"{len(references)}:{fingerprint(references)}"
@@ -39,6 +49,8 @@ def evaluate_fit(
         len(names),
         failures=failures,
     )
+    if references is not None:
+        report.details |= strangers(references, predictions)
     if clips:
         _against_truth(report, clips)
     quality = fit_quality(fits.values(), model)

@@ -7,10 +7,11 @@ from pathlib import Path
 
 from tdmm.errors import EvaluationError
 from tdmm.evaluate.codebook import codebook_use, read_codes
-from tdmm.evaluate.inputs import Failed, Reference, fingerprint, load_motions
+from tdmm.evaluate.inputs import Failed, Reference, by_id, fingerprint, in_order, load_motions, strangers
 from tdmm.evaluate.reconstruction import score_reconstruction
 from tdmm.evaluate.report import Report, sign
 from tdmm.face.model import FaceModel
+from tdmm.motion import FaceMotion
 
 
 def evaluate_reconstruction(
@@ -26,11 +27,13 @@ def evaluate_reconstruction(
     tokens: tokens.jsonl, for the use of the codebook over the whole set; codebook: how many codes there are.
     Missing and unreadable predictions fail and are listed. Raises `EvaluationError` where no pair is left.
     """
+    references = by_id(references)
     truths, unreadable = load_motions({name: one.motion for name, one in references.items()}, "reference motion")
     motions, failures = load_motions(
         {name: next(iter(predictions.get(name, ())), None) for name in truths}, "prediction"
     )
     kept, failures = _comparable(truths, motions, model, [*unreadable, *failures])
+    failures = in_order(failures)
     report = Report(
         "reconstruction",
         sign(
@@ -55,6 +58,7 @@ def evaluate_reconstruction(
     report.add("blink precision", scores.blink_precision, group="motion", higher=True)
     report.add("blink depth", scores.blink_depth, group="motion", note="predicted less true closure, 0 best")
     report.details |= {"frames": scores.frames, "frames_left_out": scores.left_out}
+    report.details |= strangers(references, predictions)
     if tokens is not None:
         use = codebook_use((codes for _, codes in read_codes(tokens)), codebook)
         for number, (used, perplexity) in enumerate(zip(use.used, use.perplexity, strict=True), start=1):
@@ -66,16 +70,20 @@ def evaluate_reconstruction(
 
 
 def _comparable(
-    truths: Mapping[str, object], motions: Mapping[str, object], model: FaceModel, failures: list[Failed]
+    truths: Mapping[str, FaceMotion], motions: Mapping[str, FaceMotion], model: FaceModel, failures: list[Failed]
 ) -> tuple[list[str], list[Failed]]:
     kept = []
     for name, motion in motions.items():
-        sha = getattr(motion, "face_model_sha256", "")
-        rate, true_rate = getattr(motion, "fps", 0), getattr(truths[name], "fps", 0)
-        if sha != model.sha256:
-            failures.append(Failed(name, f"is of another face model than {model.name}"))
-        elif rate != true_rate:
-            failures.append(Failed(name, f"has {rate:g} frames a second, the reference {true_rate:g}"))
+        truth = truths[name]
+        shorter = min(len(motion), len(truth))
+        if truth.face_model_sha256 != model.sha256:
+            failures.append(Failed(name, f"the reference is of {truth.face_model}, not of {model.name}"))
+        elif motion.face_model_sha256 != model.sha256:
+            failures.append(Failed(name, f"is of the face model {motion.face_model}, not of {model.name}"))
+        elif motion.fps != truth.fps:
+            failures.append(Failed(name, f"has {motion.fps:g} frames a second, the reference {truth.fps:g}"))
+        elif not (motion.valid[:shorter] & truth.valid[:shorter]).any():
+            failures.append(Failed(name, "shows no face in any frame in which the reference does"))
         else:
             kept.append(name)
     return kept, failures
