@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
+from tdmm.corpus.lexicon import read_data
+
 Template = dict[str, float]
 
 EXPRESSIONS: tuple[Template, ...] = (
@@ -65,26 +67,10 @@ EXPRESSIONS: tuple[Template, ...] = (
     {"tongueOut": 0.95, "jawOpen": 0.3},
     {"mouthShrugUpper": 0.8},
 )
-VOWELS: tuple[Template, ...] = (
-    {"jawOpen": 0.5, "mouthLowerDown": 0.25, "mouthUpperUp": 0.1},  # father
-    {"jawOpen": 0.3, "mouthLowerDown": 0.3, "mouthUpperUp": 0.2, "mouthStretch": 0.2},  # bed
-    {"jawOpen": 0.14, "mouthStretch": 0.35, "mouthSmile": 0.2, "mouthUpperUp": 0.2, "mouthLowerDown": 0.3},  # see
-    {"jawOpen": 0.15, "mouthPucker": 0.65, "mouthFunnel": 0.3},  # you
-    {"jawOpen": 0.35, "mouthFunnel": 0.55, "mouthPucker": 0.2},  # law
-    {"jawOpen": 0.2, "mouthLowerDown": 0.15},  # about
-)
-CONSONANTS: tuple[Template, ...] = (
-    {"mouthPress": 0.5, "mouthRollLower": 0.25, "mouthRollUpper": 0.2},  # m, b, p
-    {"mouthClose": 0.15, "mouthPress": 0.4},  # m with the jaw still open
-    {"jawOpen": 0.08, "mouthRollLower": 0.45, "mouthUpperUp": 0.3},  # f, v
-    {"jawOpen": 0.2, "tongueOut": 0.25, "mouthLowerDown": 0.2},  # th, l
-    {"jawOpen": 0.08, "mouthStretch": 0.2, "mouthLowerDown": 0.35, "mouthUpperUp": 0.15},  # s, z
-    {"jawOpen": 0.1, "mouthFunnel": 0.55, "mouthPucker": 0.2},  # sh, ch
-    {"jawOpen": 0.2},  # k, g, h
-    {"jawOpen": 0.12, "mouthLowerDown": 0.25},  # t, d, n
-    {"jawOpen": 0.12, "mouthPucker": 0.45, "mouthFunnel": 0.2},  # r, w
-    {"mouthShrugUpper": 0.2, "mouthShrugLower": 0.25, "mouthPress": 0.2},  # p, held
-)
+# The speech sounds are those by which tdmm's own performances speak.
+_SOUNDS = read_data("visemes.toml")
+VOWELS: tuple[Template, ...] = tuple(_SOUNDS["vowels"])
+CONSONANTS: tuple[Template, ...] = tuple(_SOUNDS["consonants"])
 
 
 def table(templates: tuple[Template, ...], names: tuple[str, ...]) -> np.ndarray:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import numpy as np
 import torch
 
+from tdmm.corpus.looks import BARE_SKIN, BLOOD, MELANIN
 from tdmm.render.torch_shading import srgb_to_linear
 
 from .canvas import EYE, FRAME, HAIR, LIPS, MOUTH, N_CLASSES, SKIN, TEETH
@@ -38,10 +39,6 @@ CHANCE = {
     "fold_lines": 0.85,
 }
 
-# Absorption of melanin and of blood in red, green, blue; skin without either (linear).
-_MELANIN = np.array([0.74, 1.00, 1.14])
-_BLOOD = np.array([0.12, 0.48, 0.42])
-_BARE = np.array([0.85, 0.75, 0.68])
 _HAIR = np.array(
     [
         *[(12, 10, 10), (28, 22, 20), (52, 36, 26), (84, 58, 38), (120, 88, 56), (170, 134, 88), (205, 178, 130)],
@@ -178,7 +175,7 @@ def skin_colour(melanin: np.ndarray, blood: np.ndarray) -> np.ndarray:
 
     Light passes both pigments before it leaves again, so that each absorbs by an exponential (Beer and Lambert).
     """
-    return _BARE * np.exp(-np.multiply.outer(melanin, _MELANIN) - np.multiply.outer(blood, _BLOOD))
+    return BARE_SKIN * np.exp(-np.multiply.outer(melanin, MELANIN) - np.multiply.outer(blood, BLOOD))
 
 
 # Columns of `materials`.

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import os
 from enum import Enum
+from typing import Annotated
+
+import typer
 
 from tdmm.cli.usage import UsageError
 from tdmm.engine import Engine, in_processes, in_sequence, on_ray, usable_workers
@@ -14,6 +17,20 @@ class EngineChoice(str, Enum):
 
     local = "local"
     ray = "ray"
+
+
+EngineOption = Annotated[
+    EngineChoice, typer.Option("--engine", help="Where workers run: on this machine, or on a Ray cluster.")
+]
+RayAddressOption = Annotated[
+    str | None,
+    typer.Option(
+        "--ray-address",
+        metavar="HOST:PORT",
+        help="The Ray cluster, which has to find the files at the same paths.",
+        show_default="RAY_ADDRESS, else a cluster on this machine",
+    ),
+]
 
 
 def count_of_workers(workers: str) -> int | None:

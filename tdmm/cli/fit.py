@@ -13,7 +13,13 @@ import typer
 
 from tdmm.cli import fit_inputs, paths
 from tdmm.cli.console import Console
-from tdmm.cli.engines import EngineChoice, choose_engine, count_of_workers
+from tdmm.cli.engines import (
+    EngineChoice,
+    EngineOption,
+    RayAddressOption,
+    choose_engine,
+    count_of_workers,
+)
 from tdmm.cli.fit_inputs import FitJob, Plan
 from tdmm.cli.fit_report import Teller
 from tdmm.cli.fit_work import FitWork, added
@@ -120,18 +126,8 @@ def command(
             "With 1 no process is started.",
         ),
     ] = "auto",
-    engine: Annotated[
-        EngineChoice, typer.Option("--engine", help="Where workers run: on this machine, or on a Ray cluster.")
-    ] = EngineChoice.local,
-    ray_address: Annotated[
-        str | None,
-        typer.Option(
-            "--ray-address",
-            metavar="HOST:PORT",
-            help="The Ray cluster, which has to find the videos at the same paths.",
-            show_default="RAY_ADDRESS, else a cluster on this machine",
-        ),
-    ] = None,
+    engine: EngineOption = EngineChoice.local,
+    ray_address: RayAddressOption = None,
     device: DeviceOption = DeviceChoice.auto,
     force: ForceOption = False,
     as_json: JsonOption = False,

@@ -21,7 +21,13 @@ from tdmm.cli.corpus_options import (
     picture_size,
     variations_of,
 )
-from tdmm.cli.engines import EngineChoice, choose_engine, count_of_workers
+from tdmm.cli.engines import (
+    EngineChoice,
+    EngineOption,
+    RayAddressOption,
+    choose_engine,
+    count_of_workers,
+)
 from tdmm.cli.options import DebugOption, DeviceChoice, DeviceOption, JsonOption, QuietOption, VerboseOption
 from tdmm.cli.usage import UsageError
 
@@ -139,18 +145,8 @@ def command(
     workers: Annotated[
         str, typer.Option("--workers", metavar="N|auto", help="Processes; auto: one a core, and one a GPU for models.")
     ] = "auto",
-    engine: Annotated[
-        EngineChoice, typer.Option("--engine", help="Where workers run: on this machine, or on a Ray cluster.")
-    ] = EngineChoice.local,
-    ray_address: Annotated[
-        str | None,
-        typer.Option(
-            "--ray-address",
-            metavar="HOST:PORT",
-            help="The Ray cluster, which has to find the corpus at the same path.",
-            show_default="RAY_ADDRESS, else a cluster on this machine",
-        ),
-    ] = None,
+    engine: EngineOption = EngineChoice.local,
+    ray_address: RayAddressOption = None,
     device: DeviceOption = DeviceChoice.auto,
     as_json: JsonOption = False,
     quiet: QuietOption = False,
