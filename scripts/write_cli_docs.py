@@ -6,7 +6,9 @@ A test checks that the page is what this script writes.
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import typer
 
@@ -31,12 +33,18 @@ Written by `make docs` from `tdmm COMMAND --help`; do not edit.
 def page() -> str:
     """The whole page in Markdown."""
     root = typer.main.get_command(app)
-    parts = [HEADER]
     with root.make_context("tdmm", [], resilient_parsing=True, terminal_width=100) as top:
-        for name, command in root.commands.items():  # type: ignore[attr-defined]
-            with command.make_context(name, [], parent=top, resilient_parsing=True) as context:
-                parts.append(f"## tdmm {name}\n\n```\n{command.get_help(context).rstrip()}\n```\n")
-    return "\n".join(parts)
+        return "\n".join([HEADER, *_sections(root, top, "##")])
+
+
+def _sections(group: Any, above: Any, heading: str) -> Iterator[str]:
+    """The help of a group's commands, and below that of a group that of its own."""
+    for name, command in group.commands.items():
+        with command.make_context(name, [], parent=above, resilient_parsing=True) as context:
+            text = command.get_help(context).rstrip()
+            yield f"{heading} {context.command_path}\n\n```\n{text}\n```\n"
+            if hasattr(command, "commands"):
+                yield from _sections(command, context, f"{heading}#")
 
 
 if __name__ == "__main__":

@@ -26,6 +26,7 @@ from tdmm.cli.options import (
 )
 from tdmm.cli.score_table import score_table
 from tdmm.cli.usage import UsageError
+from tdmm.errors import EvaluationError
 
 if TYPE_CHECKING:
     from tdmm.engine import Engine
@@ -302,6 +303,8 @@ def evaluator_(
     _check(None, False, seed=seed)
     used = _evaluator(evaluator, device)
     examples = read_examples(list(corpora), _splits(split))
+    if missing := [name for name in _splits(split) or () if name not in examples.splits]:
+        raise EvaluationError(f"{', '.join(corpora)}: no clip of the split {missing[0]} has a motion and a text")
     signature = sign("evaluator", evaluator=used.fingerprint, clips=len(examples), repeats=20, seed=seed)
     report = Report("evaluator", signature, len(examples))
     for name, score in real_pairs(used, examples, seed=seed).items():

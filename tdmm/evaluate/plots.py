@@ -65,7 +65,7 @@ def _bars(axis: Any, name: str, lines: list[Line]) -> None:
     for row, line in enumerate(lines):
         both = [score for score in (line.prediction, line.reference) if score is not None]
         top = max(max(abs(score.mean) for score in both), 1e-12)
-        shares = all(0 <= score.mean <= 1 for score in both)
+        shares = all(not score.unit and 0 <= score.mean <= 1 for score in both)
         scale = 1.0 if shares else top
         for offset, score, colour in ((-0.2, line.prediction, _PREDICTION), (0.2, line.reference, _REFERENCE)):
             if score is None:

@@ -175,7 +175,7 @@ def test_other_is_the_neighbours_motion_which_stays_at_its_end():
 
 
 def test_unknown_damage_and_absurd_severity_are_refused():
-    with pytest.raises(ValueError, match="kind: expected one of noise, .*, found 'upside-down'"):
+    with pytest.raises(ValueError, match=r"kind: expected one of noise, .*, found 'upside-down'"):
         hurt(batch(), "upside-down")
     with pytest.raises(ValueError, match="found 'upside-down'"):
         hurt(batch(), "upside-down", 0.0)

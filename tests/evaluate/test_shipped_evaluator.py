@@ -41,10 +41,9 @@ def test_it_was_chosen_on_val_and_says_so(shipped):
     assert trained["val"]["top1"] >= LEAST
 
 
-@pytest.mark.parametrize("splits", [("test",), ("val",), ("test", "val")], ids="+".join)
-def test_it_finds_real_pairs_of_another_seed(shipped, held_out, splits):
-    mine = [clip for clip, split in enumerate(held_out.splits) if split in splits]
-    assert len(mine) > 64
+def test_it_finds_real_pairs_of_another_seed(shipped, held_out):
+    mine = [clip for clip, split in enumerate(held_out.splits) if split in ("test", "val")]
+    assert len(mine) > 200
     found = real_pairs(shipped, chosen(held_out, mine), repeats=5)
     assert found["r_precision_top1"].mean >= 0.95  # required: LEAST
     assert found["r_precision_top1"].mean <= found["r_precision_top2"].mean <= found["r_precision_top3"].mean
