@@ -29,6 +29,10 @@ def test_the_python_page_runs(tmp_path, monkeypatch, capsys):
     assert names["landmarks"].shape == (1, 478, 3)
     assert [failure.item for failure in names["outcome"].failures] == ["missing.mp4"]
     assert "missing.mp4" in capsys.readouterr().out
+    assert names["made"].clips == 40
+    assert names["scores"].score("R-Precision top-1", "embedding").mean > 0.9
+    assert names["shown"] == 1
+    assert str(names["read"]) == "!blink : nod*2"
     assert names["message"].startswith("smile.mp4: expected a motion file")
 
 
