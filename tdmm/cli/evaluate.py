@@ -295,9 +295,11 @@ def evaluator_(
       tdmm generate-corpus -o held-out --hours 70 --motions-only --seed 7
       tdmm evaluate evaluator held-out --split test
     """
+    from tdmm.evaluate.evaluator.damage import DAMAGES
     from tdmm.evaluate.evaluator.examples import read_examples
     from tdmm.evaluate.evaluator.sanity import SEVERITIES, damage_curves, real_pairs
     from tdmm.evaluate.report import Report, sign
+    from tdmm.evaluate.retrieval import R_PRECISION_POOL
 
     console = Console(quiet=quiet)
     _check(None, False, seed=seed)
@@ -314,6 +316,9 @@ def evaluator_(
             note = f"the real one is nearer to {nearer:.1%} of the texts" if severity else f"{curve.clips} clips"
             report.add(f"MM-Dist, severity {severity:g}", distance, group=curve.damage, higher=True, note=note)
         report.details.setdefault("monotone", {})[curve.damage] = curve.monotone
+    for damage in DAMAGES:
+        if damage not in report.details.get("monotone", {}):
+            report.add("MM-Dist", None, group=damage, note=f"fewer than {R_PRECISION_POOL} clips contradict it")
     _tell(report, None, console, as_json=as_json)
 
 

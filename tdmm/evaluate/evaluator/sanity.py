@@ -8,7 +8,6 @@ from itertools import pairwise
 import numpy as np
 import torch
 
-from tdmm.errors import EvaluationError
 from tdmm.evaluate.distribution import fid
 from tdmm.evaluate.evaluator.damage import DAMAGES, damaged
 from tdmm.evaluate.evaluator.examples import ORDERED, SIDED, SLIGHT, STRONG, Examples
@@ -51,16 +50,13 @@ def real_pairs(evaluator: Evaluator, examples: Examples, repeats: int = 20, seed
 
 
 def damage_curves(evaluator: Evaluator, examples: Examples, most: int = 1500, seed: int = 0) -> list[DamageCurve]:
-    """One curve for each of `DAMAGES`, on at most `most` clips. Raises `EvaluationError` for too few clips."""
+    """One curve for each of `DAMAGES`, on at most `most` clips; none for one that fewer than 32 clips contradict."""
     found = []
     for damage in DAMAGES:
         bit = _EXCLUDED_BY.get(damage, 0)
         clips = [clip for clip in range(len(examples)) if not bit or examples.damages[clip] & bit][:most]
-        if len(clips) < R_PRECISION_POOL:
-            raise EvaluationError(
-                f"{damage}: {len(clips)} clips say something that it contradicts, expected {R_PRECISION_POOL} at least"
-            )
-        found.append(_curve(evaluator, examples, damage, clips, seed))
+        if len(clips) >= R_PRECISION_POOL:
+            found.append(_curve(evaluator, examples, damage, clips, seed))
     return found
 
 
