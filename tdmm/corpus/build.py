@@ -347,7 +347,7 @@ class _Worker:
             except TdmmError as error:
                 done.failures.append((number, str(error)))
                 continue
-            done.lines.append(self._line(clip, fields, motion.fps) | {"motion": f"{path}#{len(motions)}"})
+            done.lines.append(self._line(fields, motion.fps) | {"motion": f"{path}#{len(motions)}"})
             motions.append(motion)
         if motions:
             with self._told():
@@ -356,7 +356,6 @@ class _Worker:
 
     def _film(self, studio: Any, clip: PlannedClip) -> dict[str, Any]:
         performance, fields = perform_clip(clip)
-        line = self._line(clip, fields, 0.0)
         about: dict[str, Any] = {name: fields[name] for name in ("captions", "events", "program") if name in fields}
         motion = to_motion(
             performance, text=fields["text"], meta={"source": clip.id, "generator": "procedural", **about}
@@ -364,9 +363,8 @@ class _Worker:
         video, place = f"{VIDEOS}/{clip.id}.mp4", f"{MOTIONS}/{clip.id}.npz"
         filmed = studio.film(motion, LookRandoms(**clip.look), self.job.size, self.job.folder / video)
         write_motion(filmed, self.job.folder / place)
-        settings = {"size": list(self.job.size)}
-        line["generator"] = {"name": "procedural", "version": __version__, "settings": settings}
-        return line | {self._video_field: video, "motion": place, "fps": motion.fps}
+        line = self._line(fields, motion.fps, settings={"size": list(self.job.size)})
+        return line | {self._video_field: video, "motion": place}
 
     def _ask(self, generator: VideoGenerator, clip: PlannedClip) -> dict[str, Any]:
         fields = ask_for_clip(clip)
@@ -389,9 +387,10 @@ class _Worker:
             self._video_field: video,
         }
 
-    def _line(self, clip: PlannedClip, fields: dict[str, Any], fps: float) -> dict[str, Any]:
+    def _line(self, fields: dict[str, Any], fps: float, **about: Any) -> dict[str, Any]:
+        """The line of a performed clip without its files. about: more of the generator."""
         return fields | {
-            "generator": {"name": "procedural", "version": __version__},
+            "generator": {"name": "procedural", "version": __version__, **about},
             "seed": self.job.settings.seed,
             "fps": fps,
             "licence": LICENCE,

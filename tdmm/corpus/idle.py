@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from tdmm.corpus.columns import COLUMNS, INDEX
+from tdmm.corpus.columns import COLUMNS
 from tdmm.corpus.keyframes import ease, waves
 from tdmm.corpus.person import Person
 
@@ -17,7 +17,6 @@ FIXATION = (0.7, 2.8)  # seconds
 SPREAD = 1.6  # degrees about where a person looks
 MICROSACCADES = 1.4  # a second (Martinez-Conde et al., 2004); at most one degree
 MICRO_SPREAD = 0.22
-_LIDS = [INDEX["eyeBlinkLeft"], INDEX["eyeBlinkRight"]]
 
 
 def saccade_seconds(degrees: np.ndarray | float) -> np.ndarray | float:

@@ -36,7 +36,7 @@ _OFFSET = {
 }
 _SHORTEST = {"action": 0.7, "emotion": 1.5, "head": 0.9, "gaze": 0.8, "speech": 1.5}
 # What a column occupies, by how its name begins: events at one time must not both need the same thing.
-OCCUPIES = (
+_OCCUPIES = (
     ("brow", "brows"), ("eyeBlink", "lids"), ("eyeWide", "lids"), ("eyeSquint", "squint"), ("eyeCross", "gaze-x"),
     ("gazeYaw", "gaze-x"), ("gazePitch", "gaze-y"), ("jawOpen", "jaw"), ("jaw", "jaw-place"), ("mouthSmile", "corners"),
     ("mouthFrown", "corners"), ("mouthStretch", "corners"), ("mouthDimple", "corners"), ("mouthPress", "lips_jaw"),
@@ -211,6 +211,11 @@ def _behaviour(name: str, kind: str, fields: dict[str, Any]) -> Behaviour:
     )
 
 
+def occupied_by(column: str) -> list[str]:
+    """The parts of the face that a column needs."""
+    return next(things for start, things in _OCCUPIES if column.startswith(start)).split("_")
+
+
 def _occupied(name: str, kind: str, peak: np.ndarray | None, fixed: bool) -> frozenset[str]:
     if kind == "speech":
         return frozenset({"jaw", "lips"})
@@ -234,6 +239,6 @@ def _occupied(name: str, kind: str, peak: np.ndarray | None, fixed: bool) -> fro
         thing
         for column, number in INDEX.items()
         if size[number] >= (least if number < N_CURVES else of_others)
-        for thing in next(things for start, things in OCCUPIES if column.startswith(start)).split("_")
+        for thing in occupied_by(column)
     }
     return frozenset(taken)

@@ -13,7 +13,7 @@ from tdmm.corpus.language.questions import questions
 from tdmm.corpus.language.synonyms import with_synonyms
 from tdmm.corpus.perform import Performance, perform
 from tdmm.corpus.plan import PlannedClip
-from tdmm.corpus.program import Event, Program
+from tdmm.corpus.program import Program, event_fields
 from tdmm.corpus.schedule import LONGEST_CLIP
 
 # A head that turns, rolls and nods by less than this from end to end, degrees, and goes less far, millimetres, is
@@ -53,7 +53,7 @@ def ask_for_clip(planned: PlannedClip) -> dict[str, Any]:
     if program is not None:
         text = text or prompts.sentence(program, random)
         fields["texts"] = [prompts.command(program, random)]
-        fields["asked"] = [_as_fields(event, None, None, event in program.base) for event in program.events()]
+        fields["asked"] = [event_fields(event, event in program.base) for event in program.events()]
     return {**fields, "text": text, "prompt": _video_prompt(planned, random, text), **_known(planned)}
 
 
@@ -93,32 +93,16 @@ def events_of(program: Program, performance: Performance) -> list[dict[str, Any]
     plan = performance.schedule
     base = {id(event) for event in program.base}
     found = [
-        _as_fields(
+        event_fields(
             timed.event,
-            round(max(timed.start, 0.0), 2),
-            round(min(timed.end, plan.duration), 2),
             id(timed.event) in base,
+            (round(max(timed.start, 0.0), 2), round(min(timed.end, plan.duration), 2)),
         )
         for timed in sorted(plan.events, key=lambda timed: timed.start)
     ]
     return found + [
-        _as_fields(event, round(start, 2), round(end, 2), id(event) in base) for event, start, end in plan.absent
+        event_fields(event, id(event) in base, (round(start, 2), round(end, 2))) for event, start, end in plan.absent
     ]
-
-
-def _as_fields(event: Event, start: float | None, end: float | None, throughout: bool) -> dict[str, Any]:
-    times = {} if start is None else {"start": start, "end": end}
-    return {
-        "id": event.id,
-        "kind": event.behaviour.kind,
-        "side": event.side,
-        "count": event.count,
-        "level": event.level,
-        "tempo": event.tempo,
-        **times,
-        "absent": event.absent,
-        "throughout": throughout,
-    }
 
 
 def _worded(

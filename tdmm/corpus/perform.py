@@ -10,7 +10,7 @@ import numpy as np
 from tdmm.corpus import idle
 from tdmm.corpus.columns import COLUMNS, CURVES, GAZE_DOWN, GAZE_SIDE, GAZE_UP, IN_CURVES, INDEX, N_CURVES
 from tdmm.corpus.keyframes import follow
-from tdmm.corpus.lexicon import OCCUPIES, Behaviour
+from tdmm.corpus.lexicon import Behaviour, occupied_by
 from tdmm.corpus.person import Person, draw_person
 from tdmm.corpus.program import Program
 from tdmm.corpus.schedule import LONGEST_CLIP, Schedule, Timed, schedule
@@ -166,8 +166,7 @@ def _columns_of(behaviour: Behaviour) -> np.ndarray:
         return np.array([1.0 if name.startswith("gaze") else 0.0 for name in COLUMNS], np.float32)
     taken = np.zeros(len(COLUMNS), np.float32)
     for name, number in INDEX.items():
-        things = next(things for start, things in OCCUPIES if name.startswith(start)).split("_")
-        taken[number] = float(any(thing in behaviour.occupies for thing in things))
+        taken[number] = float(any(thing in behaviour.occupies for thing in occupied_by(name)))
     return taken
 
 
@@ -189,9 +188,8 @@ def _liveliness(
         if timed.event.id in ("keep_still", "look_at_camera", "stare"):
             marks = np.array([timed.start, timed.peak, timed.decline, timed.end])
             there = follow(times, marks, np.array([[0.0], [1], [1], [0]], np.float32))[:, 0]
-            (still if timed.event.id == "keep_still" else hold)[:] = np.maximum(
-                still if timed.event.id == "keep_still" else hold, there
-            )
+            which = still if timed.event.id == "keep_still" else hold
+            np.maximum(which, there, out=which)
     values[:, _HEAD] += idle.sway(person, times, 0.0, random)
     if still.any():
         # Held where it is when the stillness begins.

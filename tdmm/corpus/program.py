@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from typing import Any
 
 from tdmm.corpus.columns import INDEX, N_CURVES
 from tdmm.corpus.lexicon import LEVELS, SIDES, TEMPI, Behaviour, find, in_conflict
@@ -55,6 +56,25 @@ class Event:
         parts += [f"~{self.tempo}"] if self.tempo != "normal" else []
         parts += [f"={self.seconds:g}"] if self.seconds is not None else []
         return "".join(parts)
+
+
+def event_fields(
+    event: Event, throughout: bool, moments: tuple[float | None, float | None] | None = None
+) -> dict[str, Any]:
+    """An event as the `events` of a manifest line have it. throughout: it goes on all the time; moments: seconds of its
+    start and end, where they are known."""
+    times = {} if moments is None else {"start": moments[0], "end": moments[1]}
+    return {
+        "id": event.id,
+        "kind": event.behaviour.kind,
+        "side": event.side,
+        "count": event.count,
+        "level": event.level,
+        "tempo": event.tempo,
+        **times,
+        "absent": event.absent,
+        "throughout": throughout,
+    }
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from tdmm.corpus.language.reading import Item, Reading, read
-from tdmm.corpus.program import Event, Program, check, checked
+from tdmm.corpus.program import Event, Program, check, checked, event_fields
 from tdmm.errors import CorpusError
 
 _OVERLAP = 0.3  # seconds that something may begin before the last one ends, and still come after it
@@ -64,24 +64,10 @@ class Parsed:
 
     def events(self) -> list[dict[str, Any]]:
         """The fields of the `events` of a manifest line, in order; start and end only where the text gives them."""
-        found = []
-        for one in self.statements:
-            event = one.event
-            times = {} if one.start is None else {"start": one.start, "end": one.end}
-            found.append(
-                {
-                    "id": event.id,
-                    "kind": event.behaviour.kind,
-                    "side": event.side,
-                    "count": event.count,
-                    "level": event.level,
-                    "tempo": event.tempo,
-                    **times,
-                    "absent": event.absent,
-                    "throughout": one.throughout,
-                }
-            )
-        return found
+        return [
+            event_fields(one.event, one.throughout, None if one.start is None else (one.start, one.end))
+            for one in self.statements
+        ]
 
 
 def parse_text(text: str) -> Parsed:

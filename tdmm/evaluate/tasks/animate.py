@@ -25,7 +25,7 @@ from tdmm.evaluate.motion_statistics import (
 )
 from tdmm.evaluate.repeats import REPEATS, Score, repeated, score_of
 from tdmm.evaluate.report import Report, sign
-from tdmm.evaluate.retrieval import retrieval
+from tdmm.evaluate.tasks.retrieval_lines import add_retrieval
 from tdmm.motion import FaceMotion
 
 CLIPS_AT_ONCE = 50  # that a worker measures
@@ -146,25 +146,7 @@ def _embedding_scores(
     report.embeddings = {"reference": real, "prediction": made}
     shown = len(texts) / max(1, len(told))
 
-    def of(which: str, text: np.ndarray, motion: np.ndarray, share: float) -> Score:
-        found = retrieval(text, motion, repeats, seed)[which]
-        if which == "mm_dist" or share == 1:
-            return found
-        # A prediction that failed is a text that does not find its motion.
-        return Score(found.mean * share, None if found.ci95 is None else found.ci95 * share, found.repeats, True)
-
-    for which, name in (
-        ("r_precision_top1", "R-Precision top-1"),
-        ("r_precision_top2", "R-Precision top-2"),
-        ("r_precision_top3", "R-Precision top-3"),
-        ("mm_dist", "MM-Dist"),
-    ):
-        report.add(
-            name,
-            partial(of, which, texts, made_of_texts, shown),
-            partial(of, which, real_texts, real_of_texts, 1.0),
-            group=group,
-        )
+    add_retrieval(report, (texts, made_of_texts), (real_texts, real_of_texts), repeats, seed, shown)
     report.add("FID", lambda: score_of([fid(real, made)], higher_is_better=False), group=group)
     draw = partial(repeated, repeats=repeats, seed=seed, higher_is_better=None)
     report.add(

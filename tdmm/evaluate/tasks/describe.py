@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from functools import partial
 from typing import Any
 
 import numpy as np
@@ -15,9 +14,9 @@ from tdmm.evaluate.evaluator.examples import texts_of
 from tdmm.evaluate.evaluator.store import Evaluator
 from tdmm.evaluate.inputs import Failed, Reference, by_id, fingerprint, load_motions, strangers
 from tdmm.evaluate.judge import judge
-from tdmm.evaluate.repeats import REPEATS, Score
+from tdmm.evaluate.repeats import REPEATS
 from tdmm.evaluate.report import Report, sign
-from tdmm.evaluate.retrieval import retrieval
+from tdmm.evaluate.tasks.retrieval_lines import add_retrieval
 from tdmm.evaluate.text_overlap import bert_score, bleu, cider, rouge_l
 
 
@@ -155,16 +154,7 @@ def _retrieval(
     own = evaluator.embed_texts([said[number] for number in at])
     true = evaluator.embed_texts([captions_of(told[names[number]].line)[0] for number in at])
 
-    def of(which: str, texts: np.ndarray) -> Score:
-        return retrieval(texts, embedded, repeats, seed)[which]
-
-    for which, name in (
-        ("r_precision_top1", "R-Precision top-1"),
-        ("r_precision_top2", "R-Precision top-2"),
-        ("r_precision_top3", "R-Precision top-3"),
-        ("mm_dist", "MM-Dist"),
-    ):
-        report.add(name, partial(of, which, own), partial(of, which, true), group="embedding")
+    add_retrieval(report, (own, embedded), (true, embedded), repeats, seed)
 
 
 def _judged(report: Report, said: list[str], known: list[str], ask: Callable[[str], str]) -> None:
