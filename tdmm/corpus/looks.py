@@ -120,7 +120,9 @@ def framed(motion: FaceMotion, look: Look, size: tuple[int, int]) -> FaceMotion:
 
 
 def _colour(srgb: tuple[int, int, int], random: np.random.Generator, spread: float) -> np.ndarray:
-    return srgb_to_linear(np.clip(np.array(srgb) / 255 * np.exp(random.normal(0, spread, 3)), 0, 0.95))
+    """Near a colour: lighter or darker, hardly of another hue, for hair is not green."""
+    near = np.exp(random.normal(0, spread) + random.normal(0, 0.025, 3))
+    return srgb_to_linear(np.clip(np.array(srgb) / 255 * near, 0, 0.95))
 
 
 def _room(random: np.random.Generator) -> np.ndarray:
