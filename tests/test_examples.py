@@ -93,6 +93,8 @@ def test_example_generate_corpus(tmp_path):
     assert "clips" in told
     lines = [json.loads(line) for line in (tmp_path / "corpus" / "manifest.jsonl").read_text().splitlines()]
     assert len(lines) == 8
+    lines.sort(key=lambda line: line["id"], reverse=True)  # in the manifest they stand as they were finished
+    assert [line["id"] for line in lines[2:4]] == ["s1-0000003", "s1-0000002"]
     assert lines[2]["text"] == lines[3]["text"] == "nope"
     assert frame_count(tmp_path / "corpus" / lines[0]["video"]) == len(
         read_motion(tmp_path / "corpus" / lines[0]["motion"])
