@@ -13,6 +13,10 @@ class MotionError(TdmmError, ValueError):
     """A facial motion, in memory or in a file, that breaks the rules of `FaceMotion`."""
 
 
+class TokensError(TdmmError, ValueError):
+    """Motion tokens, in memory or in a file, that break the rules of `MotionTokens` or fit no codebook."""
+
+
 class VideoError(TdmmError):
     """A video, picture or stream that cannot be read or written."""
 
@@ -43,3 +47,7 @@ class CorpusError(TdmmError):
 
 class EvaluationError(TdmmError):
     """Scores that cannot be computed from what was given."""
+
+
+class LmError(TdmmError, ValueError):
+    """Sequences of motion and text that break the rules of `tdmm.lm`, or a language model that cannot be used."""

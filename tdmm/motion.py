@@ -185,7 +185,20 @@ class FaceMotion:
         times = start + np.arange(int(np.floor((end - start) * fps + 1e-6)) + 1) / fps
         if len(times) == len(self) and self.fps == fps and np.allclose(times, self.timestamps, rtol=0, atol=1e-6):
             return self
-        times = np.minimum(times, end)
+        return self.at(times, fps)
+
+    def at(self, times: np.ndarray, fps: float) -> FaceMotion:
+        """The motion at given times (N,) within its own, increasing seconds; fps: the rate that it then has.
+
+        Rotations by slerp, the rest linearly. A new frame is valid when every frame that it mixes is.
+        """
+        fps, wanted = _positive_number("fps", fps), _array("times", times, np.float64, 1)
+        start, end = self.timestamps[0], self.timestamps[-1]
+        times = np.clip(wanted, start, end)
+        # The slack of resample, and what seconds since 1970 lose in float64.
+        slack = 2e-6 / fps + np.spacing(max(abs(start), abs(end)))
+        if len(times) and np.abs(wanted - times).max() > slack:
+            raise MotionError(f"times: expected seconds within {start:g}..{end:g}, as the motion has them")
         right = np.clip(np.searchsorted(self.timestamps, times, side="right"), 1, max(len(self) - 1, 1))
         right = np.minimum(right, len(self) - 1)
         left = np.maximum(right - 1, 0)
@@ -202,7 +215,7 @@ class FaceMotion:
         def mix_rotations(values: np.ndarray) -> np.ndarray:
             joints = values.reshape(len(values), -1, 3)
             mixed = slerp(joints[left], joints[right], weight[:, None])
-            return mixed.reshape(len(times), -1).astype(values.dtype)
+            return mixed.reshape(len(times), values.shape[1]).astype(values.dtype)
 
         turned: dict[str, Any] = {name: mix_rotations(getattr(self, name)) for name in _ROTATIONS}
         valid = (self.valid[left] | (weight == 1)) & (self.valid[right] | (weight == 0))
@@ -214,7 +227,7 @@ class FaceMotion:
             confidence=mix(self.confidence),
             expression_confidence=None if self.expression_confidence is None else mix(self.expression_confidence),
             valid=valid,
-            timestamps=start + np.arange(len(times)) / fps,
+            timestamps=wanted,
             **turned,
         )
 
@@ -374,7 +387,7 @@ def _parts(name: str, value: Any, shape: tuple[int, ...]) -> np.ndarray:
 def _positive_number(name: str, value: Any) -> float:
     try:
         number = float(value)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         raise MotionError(f"{name}: expected a positive number, found {value!r}") from None
     if not (np.isfinite(number) and number > 0):
         raise MotionError(f"{name}: expected a positive number, found {number}")

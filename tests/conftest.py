@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import subprocess
 from collections.abc import Callable, Iterator
 from contextlib import suppress
+from pathlib import Path
 
 import pytest
 
@@ -36,3 +38,33 @@ def start() -> Iterator[Callable[..., subprocess.Popen[bytes]]]:
         with suppress(ProcessLookupError):
             os.killpg(process.pid, signal.SIGKILL)
         process.communicate()
+
+
+@pytest.fixture(scope="session")
+def tiny_corpus(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """24 performed motions of the built-in head, four of which are the split val."""
+    from tdmm.cli.app import run
+
+    folder = tmp_path_factory.mktemp("tiny") / "corpus"
+    arguments = ["generate-corpus", "-o", str(folder), "--clips", "24", "--motions-only", "--workers", "1", "-q"]
+    assert run(arguments) == 0
+    manifest = folder / "manifest.jsonl"
+    lines = [json.loads(line) for line in manifest.read_text().splitlines()]
+    for number, line in enumerate(lines):
+        line["split"] = "val" if number < 4 else "train"
+    manifest.write_text("".join(json.dumps(line) + "\n" for line in lines))
+    return folder
+
+
+@pytest.fixture(scope="session")
+def tiny_codec_folder(tmp_path_factory: pytest.TempPathFactory, tiny_corpus: Path) -> Path:
+    """The folder of a codec for the built-in head that has learnt for a second: laws hold, it knows little of faces."""
+    from tdmm.face import load_face_model
+    from tdmm.vq.config import CodecConfig, StreamConfig
+    from tdmm.vq.train import TrainOptions, train_vq
+
+    folder = tmp_path_factory.mktemp("tiny") / "codec"
+    stream = StreamConfig(width=32, encoder_blocks=2, decoder_blocks=2, latent=8, codebooks=2, codes=16)
+    options = TrainOptions(steps=20, batch=16, frames=48, every=20)
+    train_vq([tiny_corpus], folder, load_face_model(), config=CodecConfig(face=stream, head=stream), options=options)
+    return folder

@@ -24,6 +24,7 @@ from tdmm.cli.app import app
 from tdmm.cli.app import run as program_run
 from tdmm.face import load_face_model
 from tdmm.io.motion_file import read_motion, write_motion
+from tdmm.io.tokens_file import read_tokens
 from tdmm.io.video import open_video, write_video
 from tdmm.motion import make_motion
 
@@ -102,6 +103,18 @@ def test_example_generate_corpus(tmp_path):
     assert "<html" in (tmp_path / "corpus" / "report.html").read_text()
 
 
+def test_example_tokens(clip, tmp_path):
+    told = run(ROOT / "examples" / "tokens.sh", clip, tmp_path / "out", folder=tmp_path)
+    out = tmp_path / "out"
+    (tokens,) = read_tokens(out / "tokens.jsonl")
+    assert (tokens.id, tokens.frames, tokens.tokens_per_second) == ("clip", 3, 37.5)
+    fitted, decoded = (read_motion(out / where / "clip.npz") for where in ("fitted", "decoded"))
+    assert len(fitted) == len(decoded) == frame_count(out / "both.mp4") == 3
+    assert np.abs(fitted.expression - decoded.expression).max() < 0.5
+    assert "tokens_per_second" in told or "tokens per second" in told or "tokens a second" in told
+    assert "face mean" in told
+
+
 def test_example_corpus(clip, tmp_path):
     told = run(ROOT / "examples" / "corpus.sh", clip.parent, tmp_path / "corpus", folder=tmp_path)
     (line,) = map(json.loads, told.splitlines())
@@ -153,6 +166,9 @@ def test_what_the_readme_shows_works(clip, tmp_path, monkeypatch):
     for line in commands:
         run_pipe(line, monkeypatch)
     assert {"motion.npz", "overlay.mp4", "head.gif", "still.png", "motions", "grid.mp4"} <= set(os.listdir())
+    assert read_motion("again.npz").timestamps[-1] == read_motion("motion.npz").timestamps[-1]
+    assert frame_count(Path("coded.mp4")) == 3
+    assert sum(1 for _ in read_tokens("corpus/tokens.jsonl")) == 8
 
 
 def test_the_readme_does_not_promise_what_is_not_there():

@@ -205,6 +205,51 @@ def test_a_resampled_frame_is_valid_when_all_that_it_mixes_is(motion, fps):
         assert valid == motion.valid[here].all()
 
 
+@given(motions, st.lists(st.floats(0, 1), min_size=1, max_size=5, unique=True))
+@settings(max_examples=40, deadline=None)
+def test_a_motion_at_given_times(motion, shares):
+    begin, end = motion.timestamps[[0, -1]]
+    times = np.unique(begin + np.sort(shares) * (end - begin))
+    made = motion.at(times, 7.0)
+    assert (made.fps, made.text, made.meta) == (7.0, motion.text, motion.meta)
+    np.testing.assert_array_equal(made.timestamps, times)
+    right = np.minimum(np.searchsorted(motion.timestamps, times), len(motion) - 1)
+    left = np.maximum(right - 1, 0)
+    for column in range(motion.expression.shape[1]):
+        curve = np.interp(times, motion.timestamps, motion.expression[:, column])
+        np.testing.assert_allclose(made.expression[:, column], curve, rtol=0, atol=2e-6)
+    assert not (made.valid & ~(motion.valid[left] | motion.valid[right])).any()
+    # On the way from one to the other.
+    way = angle_between(motion.rotation[left], motion.rotation[right])
+    there = angle_between(motion.rotation[left], made.rotation) + angle_between(made.rotation, motion.rotation[right])
+    np.testing.assert_allclose(there, way, rtol=0, atol=1e-5)
+
+
+def test_a_motion_at_the_times_of_its_frames_is_itself():
+    motion = random_motion(3, even=False)
+    assert motion.at(motion.timestamps, motion.fps) == motion
+    assert motion.at(motion.timestamps[2:5], motion.fps) == motion[2:5]
+    late = replace(motion, timestamps=motion.timestamps + 1.7e9)  # seconds since 1970
+    assert len(late.resample(30.0)) == len(motion.resample(30.0))
+
+
+@pytest.mark.parametrize(
+    ("times", "message"),
+    [
+        ([-0.1], r"times: expected seconds within 0\.\.0\.04"),
+        ([0.0, 0.05], "times: expected seconds within"),
+        ([0.04, 0.0], "strictly increasing"),
+        ([], "at least one frame"),
+        ([np.nan], "times: expected finite numbers"),
+        (0.0, "times: expected 1 axes"),
+    ],
+)
+def test_times_that_a_motion_does_not_have_are_refused(times, message):
+    motion = make_motion(np.zeros((2, 1)), ["jawOpen"], face_model="m", face_model_sha256="")
+    with pytest.raises(MotionError, match=message):
+        motion.at(np.array(times, float), 25.0)
+
+
 def test_a_single_frame():
     motion = random_motion(n_frames=1, fps=30.0)
     assert motion.duration == pytest.approx(1 / 30)

@@ -3,6 +3,7 @@
 import re
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 DOCS = Path(__file__).parents[1] / "docs"
@@ -29,6 +30,11 @@ def test_the_python_page_runs(tmp_path, monkeypatch, capsys):
     assert names["landmarks"].shape == (1, 478, 3)
     assert [failure.item for failure in names["outcome"].failures] == ["missing.mp4"]
     assert "missing.mp4" in capsys.readouterr().out
+    assert names["tokens"].codes.shape == (13, 6)
+    assert names["decoded"].expression_column("mouthSmileLeft").max() > 0.7
+    assert [len(one) for one in names["kept"]] == [50, 50]
+    assert np.abs(names["live"].expression - names["decoded"].expression).max() < 1e-4
+    assert (names["coded"].motions, names["coded"].failures) == (40, ())
     assert names["made"].clips == 40
     assert names["scores"].score("R-Precision top-1", "embedding").mean > 0.9
     assert names["shown"] == 1
@@ -36,23 +42,21 @@ def test_the_python_page_runs(tmp_path, monkeypatch, capsys):
     assert names["message"].startswith("smile.mp4: expected a motion file")
 
 
-@pytest.mark.parametrize("page", ["conventions.md", "face-models.md", "python.md"])
+@pytest.mark.parametrize("page", ["conventions.md", "face-models.md", "python.md", "tokens.md"])
 def test_links_between_pages_lead_somewhere(page):
     text = (DOCS / page).read_text()
     for target in re.findall(r"\]\(([^)]+)\)", text):
         if "://" not in target:
             file, _, anchor = target.partition("#")
-            found = DOCS / file
+            found = DOCS / (file or page)
             assert found.exists(), target
             if anchor:
                 heads = re.findall(r"^#+ (.*)$", found.read_text(), re.M)
-                assert anchor in [head.lower().replace(" ", "-") for head in heads], target
+                assert anchor in [head.lower().replace(" ", "-").replace("`", "") for head in heads], target
 
 
 def test_the_conventions_name_every_key_of_a_motion_file():
     import io
-
-    import numpy as np
 
     from tdmm.io.motion_file import motion_bytes
     from tdmm.motion import make_motion

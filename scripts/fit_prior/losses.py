@@ -9,8 +9,8 @@ from roma import rotmat_to_rotvec, rotvec_to_rotmat
 from torch.nn import functional
 
 from tdmm.face import load_face_model
+from tdmm.face.topology import pieces
 from tdmm.fit.network import Reading
-from tdmm.fit.topology import pieces
 
 from .clips import Clips
 from .takes import head_controls

@@ -14,7 +14,7 @@ from typing import Annotated
 import typer
 
 from tdmm import __version__
-from tdmm.cli import doctor, evaluate, fit, generate_corpus, info, render, train
+from tdmm.cli import doctor, evaluate, fit, generate_corpus, info, render, tokenize, train
 from tdmm.errors import TdmmError
 
 EXIT_FAILED = 1
@@ -56,7 +56,7 @@ def _tdmm(
     """
 
 
-for command in (fit, render, generate_corpus, info, doctor):
+for command in (fit, render, tokenize, generate_corpus, info, doctor):
     app.command(name=command.__name__.rpartition(".")[2].replace("_", "-"))(command.command)
 
 

@@ -56,6 +56,15 @@ class Console:
             yield batch
 
     @contextmanager
+    def steps(self, what: str) -> Iterator[Steps | None]:
+        """One bar for steps of which each tells something, for as long as the block runs; None: no bar."""
+        if self.quiet or not sys.stderr.isatty():
+            yield None
+            return
+        with Steps(what) as steps:
+            yield steps
+
+    @contextmanager
     def progress(self, label: str) -> Iterator[Progress]:
         """A bar with frames, frames per second and time left, for as long as the block runs."""
         if self.quiet or not sys.stderr.isatty():
@@ -146,3 +155,38 @@ class Batch:
     def advance(self, failures: int) -> None:
         """One more is through; so many failed until now."""
         self._rich.update(self._task, advance=1, failures=failures, refresh=True)
+
+
+class Steps:
+    """rich's progress bar over the steps of a training; what is said meanwhile is shown above it."""
+
+    def __init__(self, what: str) -> None:
+        from rich.console import Console as RichConsole
+        from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+        from rich.progress import Progress as RichProgress
+
+        self._rich = RichProgress(
+            TextColumn("{task.description}"),
+            BarColumn(bar_width=30),
+            MofNCompleteColumn(),
+            TextColumn("{task.fields[told]}"),
+            TimeElapsedColumn(),
+            TextColumn("left"),
+            TimeRemainingColumn(),
+            speed_estimate_period=1800.0,
+            console=RichConsole(stderr=True),
+            transient=True,
+            redirect_stdout=False,
+        )
+        self._task = self._rich.add_task(what, total=None, told="")
+
+    def __enter__(self) -> Steps:
+        self._rich.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._rich.stop()
+
+    def to(self, done: int, total: int, told: str = "") -> None:
+        """So many of so many are done, and this is how it goes."""
+        self._rich.update(self._task, completed=done, total=total, told=told)

@@ -45,7 +45,7 @@ class Finding:
 def command(as_json: JsonOption = False, quiet: QuietOption = False, debug: DebugOption = False) -> None:
     """Check what this machine can do.
 
-    Looks at packages, ffmpeg, face detection, the GPU, caches and data.
+    Looks at packages, ffmpeg, face detection, the GPU, the codec, caches and data.
     Exit code 1 when something that tdmm needs is broken; the line after it mends it.
 
     \b
@@ -182,7 +182,9 @@ def check_head() -> list[Finding]:
         return [Finding("built-in head", "broken", _first_line(error), mend)]
     seconds = time.perf_counter() - started
     assets = Path(__file__).parent.parent / "assets"
-    sizes = sorted((path.stat().st_size, path.name) for path in assets.rglob("*") if path.is_file())
+    sizes = sorted(
+        (path.stat().st_size, path.relative_to(assets).as_posix()) for path in assets.rglob("*") if path.is_file()
+    )
     listed = ", ".join(f"{name} {size / 1e6:.1f} MB" for size, name in reversed(sizes) if size > 50_000)
     return [
         Finding("built-in head", "ok", f"{model.name}, {model.n_vertices} vertices, loaded in {seconds:.2f} s"),
@@ -197,6 +199,29 @@ def check_prior() -> list[Finding]:
     if prior.has_prior():
         return [Finding("prior of fit", "ok", "fit reads expressions from the pictures too")]
     return [Finding("prior of fit", "optional", "fit reads expressions from landmarks alone (docs/fitting.md)")]
+
+
+def check_codec() -> list[Finding]:
+    """Whether the codec of `tdmm tokenize` loads, and whether another one can be trained."""
+    from tdmm.errors import TdmmError
+    from tdmm.vq.codec import ASSET, load_codec
+
+    if ASSET.is_dir():
+        try:
+            codec = load_codec()
+            rate = f"{codec.config.tokens_per_second:g} tokens a second of {codec.columns.face_model}"
+            findings = [Finding("codec", "ok", f"{codec.fingerprint}, {rate}")]
+        except (TdmmError, OSError) as error:
+            findings = [Finding("codec", "broken", _first_line(error), "pip install --force-reinstall tdmm")]
+    else:
+        findings = [Finding("codec", "optional", "tdmm tokenize needs one: --codec DIR (docs/tokens.md)")]
+    packages = ("accelerate", "vector-quantize-pytorch")
+    missing = [name for name in packages if importlib.util.find_spec(name.replace("-", "_")) is None]
+    if missing:
+        wanted = f"tdmm train vq, which needs {', '.join(missing)}: pip install 'tdmm[train]'"
+        return [*findings, Finding("train vq", "optional", wanted)]
+    versions = ", ".join(f"{name} {metadata.version(name)}" for name in packages)
+    return [*findings, Finding("train vq", "ok", versions)]
 
 
 def check_cache() -> list[Finding]:
@@ -245,6 +270,7 @@ _CHECKS: tuple[Callable[[], list[Finding]], ...] = (
     check_head,
     check_mediapipe,
     check_prior,
+    check_codec,
     check_cache,
     check_numba_cache,
     check_optional,

@@ -6,13 +6,15 @@ import io
 import json
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, BinaryIO
 
 import typer
 
-from tdmm.cli import face_models, paths
+from tdmm.cli import face_models, info_tokens, paths
+from tdmm.cli.codecs import CodecOption
 from tdmm.cli.console import Console
 from tdmm.cli.options import DebugOption, FaceModelOption, ForceOption, JsonOption, QuietOption
+from tdmm.cli.tokenize_inputs import read_frames
 from tdmm.cli.usage import UsageError
 from tdmm.errors import MotionError, TdmmError
 from tdmm.io.manifest import Clip, find_manifest
@@ -26,7 +28,7 @@ if TYPE_CHECKING:
     from tdmm.motion import FaceMotion
 
 # Left out of the table where they do not apply.
-_RARE = ("expression_confidence", "face", "part")
+_RARE = ("expression_confidence", "face", "part", "wrong_lines", "first_wrong")
 _ZIP = b"PK\x03\x04"
 
 
@@ -35,13 +37,15 @@ def command(
         list[str],
         typer.Argument(
             metavar="FILE",
-            help="Motions, videos, pictures, corpora, face models (or the word builtin); - is standard input.",
+            help="Motions, tokens, videos, pictures, corpora, codecs, face models (or the word builtin); - is standard "
+            "input.",
         ),
     ],
     report: Annotated[
         str | None,
         typer.Option("--report", metavar="OUT.html", help="Of a corpus: a page with plots, tables and example frames."),
     ] = None,
+    codec: CodecOption = None,
     face_model: FaceModelOption = "builtin",
     force: ForceOption = False,
     as_json: JsonOption = False,
@@ -50,7 +54,8 @@ def command(
 ) -> None:
     """Say what is in a file.
 
-    Reads motions (also one of a shard: SHARD.safetensors#17), videos, pictures, corpora and face models.
+    Reads motions (also one of a shard: SHARD.safetensors#17), files of tokens, videos, pictures, corpora, codecs and
+    face models.
     With --json one object a file and line. Exit code 1 when a file cannot be read; the others are still told.
 
     \b
@@ -59,6 +64,7 @@ def command(
       tdmm info clip.mp4
       tdmm info builtin
       tdmm info corpus
+      tdmm info corpus/tokens.jsonl
       tdmm info corpus --report report.html
       tdmm info motions/*.npz --json | jq -r 'select(.valid < .frames) | .file'
       tdmm fit clip.mp4 | tdmm info -
@@ -71,7 +77,7 @@ def command(
     failures = 0
     for number, source in enumerate(sources):
         try:
-            facts = _facts(source, face_model)
+            facts = _facts(source, face_model, codec)
         except TdmmError as error:
             if len(sources) == 1:
                 raise
@@ -89,13 +95,15 @@ def command(
         raise typer.Exit(1)
 
 
-def _facts(source: str, face_model: str) -> dict[str, Any]:
+def _facts(source: str, face_model: str, codec: str | None) -> dict[str, Any]:
     if source == "builtin":
         return _face_model_facts(source)
     if source == paths.STANDARD:
         data = paths.stdin_bytes().read()
         if data.startswith(_ZIP):
             return _motion_facts(source, io.BytesIO(data), face_model)
+        if _are_lines(data[:64]):
+            return _lines_facts("standard input", io.BytesIO(data), face_model, codec)
         return _video_facts(source, io.BytesIO(data))
     if names_a_part(source):
         return _motion_facts(source, source, face_model)
@@ -104,13 +112,35 @@ def _facts(source: str, face_model: str) -> dict[str, Any]:
         raise TdmmError(f"{source}: no such file")
     if path.is_dir() and find_manifest(path) is not None:
         return _corpus_facts(path)
+    if path.is_dir() and info_tokens.is_codec(path):
+        return info_tokens.codec_facts(path)
     if path.suffix == SUFFIX:
         return _shard_facts(path)
     if path.is_dir() or path.suffix.lower() == ".pkl":
         return _face_model_facts(source)
     if _starts_with(path, _ZIP):
         return _motion_or_face_model_facts(path, face_model)
+    if _are_lines(_first_bytes(path, 64)):
+        with path.open("rb") as file:
+            return _lines_facts(source, file, face_model, codec)
     return _video_facts(source, path)
+
+
+def _are_lines(first: bytes) -> bool:
+    from tdmm.io.motion_stream import looks_like_stream
+
+    return looks_like_stream(first)
+
+
+def _lines_facts(name: str, lines: BinaryIO, face_model: str, codec: str | None) -> dict[str, Any]:
+    """Of lines of JSON: tokens, or a motion as a stream of frames."""
+    from tdmm.io.motion_stream import SCHEMA as FRAMES
+
+    first = lines.readline()
+    lines.seek(0)
+    if f'"{FRAMES}"'.encode() in first:
+        return _motion_facts(name, read_frames(lines, name), face_model)
+    return info_tokens.tokens_facts(name, lines, codec)
 
 
 def _write_report(sources: list[str], target: str, console: Console, *, force: bool, as_json: bool) -> None:
@@ -202,9 +232,13 @@ def _shard_facts(path: Path) -> dict[str, Any]:
 
 
 def _starts_with(path: Path, magic: bytes) -> bool:
+    return _first_bytes(path, len(magic)) == magic
+
+
+def _first_bytes(path: Path, count: int) -> bytes:
     try:
         with path.open("rb") as file:
-            return file.read(len(magic)) == magic
+            return file.read(count)
     except OSError as error:
         raise TdmmError(f"{path}: {error.strerror or error}") from error
 
@@ -227,8 +261,9 @@ def _motion_facts(name: str, source: Any, face_model: str) -> dict[str, Any]:
     import numpy as np
 
     from tdmm.io.motion_file import read_motion
+    from tdmm.motion import FaceMotion
 
-    motion = read_motion(source)
+    motion = source if isinstance(source, FaceMotion) else read_motion(source)
     degrees = np.degrees(np.abs(motion.rotation)).max(axis=0)
     strongest = np.argsort(-motion.expression.max(axis=0))[:5]
     known = motion.expression_confidence

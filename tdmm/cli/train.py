@@ -1,4 +1,4 @@
-"""`tdmm train`: corpora to models."""
+"""`tdmm train`: corpora to models; the evaluator. `tdmm train vq` is `tdmm.cli.train_vq`."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from tdmm.cli import paths
+from tdmm.cli import paths, train_vq
 from tdmm.cli.console import Console
 from tdmm.cli.options import (
     DebugOption,
@@ -30,6 +30,7 @@ group = typer.Typer(
     rich_markup_mode=None,
     help="Train the models of tdmm on a corpus.",
 )
+group.command("vq")(train_vq.command)
 
 
 @group.command("evaluator")

@@ -3,7 +3,7 @@
 Both motions are posed with the identity of the reference, and seen from its camera (which distances in metres do not
 depend on). Distances are pooled: every vertex of every frame of every motion counts once, so that long motions count
 for more; the scores of each motion are kept too. Face, lips and lids are told by the landmark embedding of the face
-model (`tdmm.evaluate.mesh_points`).
+model (`tdmm.face.mesh_points`).
 """
 
 from __future__ import annotations
@@ -21,13 +21,16 @@ import torch
 from tdmm.engine import usable_cores
 from tdmm.errors import EvaluationError
 from tdmm.evaluate.blinks import LIDS, find_blinks, lid_closure, match_blinks
-from tdmm.evaluate.mesh_points import MeshPoints, mesh_points
+from tdmm.face.linear import rotvec_to_rotmat
+from tdmm.face.mesh_points import MeshPoints, mesh_points
 from tdmm.face.model import FaceModel
 from tdmm.motion import FaceMotion, make_motion
 
 REGIONS = ("face", "lips", "eyelids")
 # Vertex errors are counted in steps of this many mm up to the last one; percentiles are exact to half a step.
 STEP_MM, STEPS = 0.01, 60_000
+# A blink is kept if it closes as far but for this part of its depth, and peaks no more frames off than this.
+KEPT_DEPTH, KEPT_FRAMES = 0.15, 1
 # Lips are closed where the middles of the inner lips are no further apart than on the resting face and this much more.
 CLOSED_WITHIN_MM = 1.0
 
@@ -65,7 +68,9 @@ class ClipReconstruction:
     in_head, in_world: by region of REGIONS; without and with head pose. frames: that were compared; left_out: frames
     of the reference without a partner, or that one of both does not hold to be valid. velocity: sum of errors in
     mm/frame and their number. closure: sum in mm, and the number of frames in which the reference's lips are closed.
-    blinks: of the reference, of the prediction, and of both; depth: the sum of how much less far the shared ones close.
+    blinks: of the reference, of the prediction, of both, and those that are kept; depth: the sum of how much less far
+    the shared ones close. head: sums over the frames of the angles between rotations, degrees, and of the distances of
+    translations, mm.
     """
 
     id: str
@@ -75,8 +80,9 @@ class ClipReconstruction:
     left_out: int
     velocity: tuple[float, int]
     closure: tuple[float, int]
-    blinks: tuple[int, int, int]
+    blinks: tuple[int, int, int, int]
     depth: float
+    head: tuple[float, float]
 
 
 @dataclass(frozen=True)
@@ -87,7 +93,9 @@ class ReconstructionScores:
     face vertex from one frame to the next, head pose taken off, mm/frame. lip_closure_mm: mean error of the distance
     between the inner lips where the reference's are closed. blink_recall: part of the reference's blinks that are
     there; blink_precision: part of the predicted ones that should be; blink_depth: mean of predicted less true closure
-    of those, 0: as deep, -1: not at all. frames, left_out: see `ClipReconstruction`.
+    of those, 0: as deep, -1: not at all; blinks_kept: part of the reference's blinks that are there, within 15 % as
+    deep, their peak within 1 frame. rotation_degrees: mean angle between head rotations; translation_mm: mean distance
+    of head translations. frames, left_out: see `ClipReconstruction`.
     """
 
     in_head: dict[str, Errors]
@@ -97,6 +105,9 @@ class ReconstructionScores:
     blink_recall: float
     blink_precision: float
     blink_depth: float
+    blinks_kept: float
+    rotation_degrees: float
+    translation_mm: float
     blinks: int
     frames: int
     left_out: int
@@ -112,10 +123,10 @@ def score_reconstruction(
     """Errors of predictions against references of the same rate and face model, one of each in the same order.
 
     A pair of different lengths is compared over the shorter one, and what is left out is told. Raises
-    `EvaluationError` for no pairs or unlike numbers of them, for another rate, for a pair without a common valid
-    frame, and for a face model without landmarks; `MotionError` for motions of another face model.
+    `EvaluationError` for no pairs or unlike numbers of them, for another rate, and for a pair without a common
+    valid frame; `FaceModelError` for a face model without landmarks, `MotionError` for motions of another face model.
     """
-    points = mesh_points(model)
+    points = mesh_points(model, eyes=False)  # of whose vertices no score tells
     resting = _resting_gaps(points)
     pools: dict[tuple[bool, str], Pooled] = {}
     clips: list[ClipReconstruction] = []
@@ -130,7 +141,9 @@ def score_reconstruction(
             pools[key] = pools[key] + pool if key in pools else pool
     if not clips:
         raise EvaluationError("reconstruction: no pairs to compare; is a folder empty, or do no ids match?")
-    true, shown, both = (sum(clip.blinks[n] for clip in clips) for n in range(3))
+    true, shown, both, kept = (sum(clip.blinks[n] for clip in clips) for n in range(4))
+    frames = sum(clip.frames for clip in clips)
+    degrees, mm = (sum(clip.head[n] for clip in clips) for n in range(2))
     return ReconstructionScores(
         in_head={region: pools[False, region].errors() for region in REGIONS},
         in_world={region: pools[True, region].errors() for region in REGIONS},
@@ -139,8 +152,11 @@ def score_reconstruction(
         blink_recall=_ratio(both, true),
         blink_precision=_ratio(both, shown),
         blink_depth=_ratio(sum(clip.depth for clip in clips), both),
+        blinks_kept=_ratio(kept, true),
+        rotation_degrees=_ratio(degrees, frames),
+        translation_mm=_ratio(mm, frames),
         blinks=true,
-        frames=sum(clip.frames for clip in clips),
+        frames=frames,
         left_out=sum(clip.left_out for clip in clips),
         clips=tuple(clips),
     )
@@ -230,8 +246,18 @@ def _compare(
         closure=(float(np.abs(gaps[1][closed, 0] - gaps[0][closed, 0]).sum()), int(closed.sum())),
         blinks=blinks,
         depth=depth,
+        head=_head(truth, guess, valid),
     )
     return clip, pools
+
+
+def _head(truth: FaceMotion, guess: FaceMotion, valid: np.ndarray) -> tuple[float, float]:
+    """Sums over valid frames of the angle between rotations, degrees, and of the distance of translations, mm."""
+    turned = [rotvec_to_rotmat(torch.from_numpy(motion.rotation[valid]).double()) for motion in (truth, guess)]
+    # Rotations that differ by an angle a are 2 sqrt(2) sin(a / 2) apart (Frobenius), exact for small angles too.
+    half = (turned[1] - turned[0]).square().sum((1, 2)).div(8).sqrt().clamp(max=1).asin()
+    apart = np.linalg.norm((guess.translation.astype(np.float64) - truth.translation)[valid], axis=1)
+    return float(2 * half.rad2deg().sum()), 1000 * float(apart.sum())
 
 
 def _check(truth: FaceMotion, guess: FaceMotion, model: FaceModel, clip_id: str) -> None:
@@ -252,7 +278,7 @@ def _pooled(distance: torch.Tensor) -> Pooled:
 
 def _blinks(
     truth: FaceMotion, guess: FaceMotion, gaps: Sequence[np.ndarray], resting: np.ndarray
-) -> tuple[tuple[int, int, int], float]:
+) -> tuple[tuple[int, int, int, int], float]:
     """Blinks by their curves where there are curves for them, else by the gap between the lids."""
     if set(LIDS) <= set(truth.expression_names):
         closures = [lid_closure(motion) for motion in (truth, guess)]
@@ -261,7 +287,12 @@ def _blinks(
     true, shown = (find_blinks(closure, truth.fps) for closure in closures)
     pairs = match_blinks(true, shown, truth.fps)
     depth = sum(shown.depth[other] - true.depth[one] for one, other in pairs)
-    return (len(true), len(shown), len(pairs)), float(depth)
+    kept = sum(
+        abs(shown.depth[other] - true.depth[one]) <= KEPT_DEPTH * true.depth[one]
+        and abs(shown.peak[other] - true.peak[one]) <= KEPT_FRAMES
+        for one, other in pairs
+    )
+    return (len(true), len(shown), len(pairs), int(kept)), float(depth)
 
 
 def _closure_of_gaps(gaps: np.ndarray, resting: np.ndarray) -> np.ndarray:

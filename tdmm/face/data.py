@@ -50,10 +50,11 @@ class Buffers:
         """All tensors on the device of `reference`; those of floats in its dtype."""
         key = (reference.device, reference.dtype)
         if key not in self._copies:
-            self._copies[key] = {
-                name: tensor.to(reference) if tensor.is_floating_point() else tensor.to(reference.device)
-                for name, tensor in self._arrays.items()
-            }
+            with torch.inference_mode(False):  # whoever asks first, the copies serve those who differentiate too
+                self._copies[key] = {
+                    name: tensor.to(*key) if tensor.is_floating_point() else tensor.to(reference.device)
+                    for name, tensor in self._arrays.items()
+                }
         return self._copies[key]
 
 

@@ -21,6 +21,7 @@ from tdmm.face.linear import blendshapes, rotvec_to_rotmat
 from tdmm.face.model import Appearance, Joints, LandmarkEmbedding
 from tdmm.face.names import spell_side
 from tdmm.face.obj import read_mesh, read_vertices
+from tdmm.face.topology import fit_sphere
 
 NAME = "ict-facekit"
 NEUTRAL_FILE = "generic_neutral_mesh.obj"
@@ -111,7 +112,7 @@ class IctModel:
         buffers = {key: arrays[key] for key in ("template", "shape_basis", "expression_basis")}
         if self.joints.eyes:
             template, basis = arrays["template"], arrays["shape_basis"]
-            buffers["eye_centers"] = np.stack([_sphere_center(template[slice(*run)]) for run in _SHELLS])
+            buffers["eye_centers"] = np.stack([fit_sphere(template[slice(*run)])[0] for run in _SHELLS])
             # An identity moves the centre as it moves the eyeball on the whole.
             buffers["eye_basis"] = np.stack([basis[:, slice(*run)].mean(1) for run in _EYEBALLS], 1)
         self._buffers = Buffers(buffers)
@@ -226,7 +227,7 @@ def _colour_eyes(template: np.ndarray, faces: np.ndarray, part: np.ndarray) -> N
     """Iris and pupil on the outer shells of the eyeballs, around the axis to the top of the cornea; changes `part`."""
     for start, stop in _SHELLS:
         shell = template[start:stop]
-        center = _sphere_center(shell)
+        center = fit_sphere(shell)[0]
         distance = np.linalg.norm(shell - center, axis=1)
         axis = (shell[distance > distance.max() - 1e-4] - center).mean(0)
         axis /= np.linalg.norm(axis)
@@ -236,13 +237,6 @@ def _colour_eyes(template: np.ndarray, faces: np.ndarray, part: np.ndarray) -> N
         from_axis = np.linalg.norm(middle - along[:, None] * axis, axis=1)
         for name, radius in (("iris", IRIS_RADIUS), ("pupil", PUPIL_RADIUS)):
             part[own[(along > 0) & (from_axis < radius)]] = _PART_NAMES.index(name)
-
-
-def _sphere_center(points: np.ndarray) -> np.ndarray:
-    """Centre (3,) of the sphere nearest to points (N, 3): |p|^2 = 2 p c + (r^2 - |c|^2), linear in c."""
-    points = points.astype(np.float64)
-    system = np.concatenate([2 * points, np.ones((len(points), 1))], axis=1)
-    return np.linalg.lstsq(system, (points**2).sum(1), rcond=None)[0][:3]
 
 
 def _stamp(folder: Path, names: list[str]) -> str:

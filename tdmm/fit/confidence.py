@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 
+from tdmm.face.scheme import Scheme
 from tdmm.fit.controls import Controls
 from tdmm.fit.landmark_model import LandmarkModel
 from tdmm.fit.regions import control_regions, landmark_regions
-from tdmm.fit.scheme import Scheme
 
 # The usual spread of a blendshape in parts of its range: not to know better is no confidence.
 USUAL_SPREAD = 0.25

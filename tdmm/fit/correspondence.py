@@ -14,7 +14,7 @@ import numpy as np
 from tdmm.errors import FaceModelError
 from tdmm.face.flame import IBUG_JAW_SIGMA, IBUG_SIGMA, N_IBUG_JAW, FlameModel
 from tdmm.face.model import FaceModel, LandmarkEmbedding
-from tdmm.fit.scheme import IBUG68
+from tdmm.face.scheme import IBUG68
 
 # mediapipe's landmark of each of iBUG's, in iBUG's order: from the subject's right to the left.
 MEDIAPIPE_OF_IBUG = (

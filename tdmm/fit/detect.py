@@ -11,8 +11,8 @@ import numpy as np
 from PIL import Image
 
 from tdmm.errors import MissingPartError
+from tdmm.face.scheme import LEFT_OUTER_EYE, RIGHT_OUTER_EYE
 from tdmm.fit.quiet import without_chatter
-from tdmm.fit.scheme import LEFT_OUTER_EYE, RIGHT_OUTER_EYE
 
 # Larger pictures are reduced by a whole factor before faces are looked for (the detectors see 128 or 192 pixels).
 LONGEST_SIDE = 1920

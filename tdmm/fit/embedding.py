@@ -16,10 +16,10 @@ import torch
 
 from tdmm.errors import FaceModelError
 from tdmm.face.model import FaceModel, LandmarkEmbedding
+from tdmm.face.scheme import IRISES, N_FACE_POINTS
+from tdmm.face.topology import fit_sphere, pieces
 from tdmm.fit.controls import Controls, controls_of
 from tdmm.fit.detect import Detector, open_detector
-from tdmm.fit.scheme import IRISES, N_FACE_POINTS
-from tdmm.fit.topology import pieces
 from tdmm.motion import default_camera
 from tdmm.render.camera import Camera
 from tdmm.render.clip import surface_of
@@ -187,15 +187,6 @@ def skin_and_eyeballs(model: FaceModel) -> tuple[np.ndarray, list[np.ndarray]]:
         if found:
             eyeballs.append(max(found, key=lambda pair: pair[0])[1])
     return skin, eyeballs if len(eyeballs) == 2 else []
-
-
-def fit_sphere(points: np.ndarray) -> tuple[np.ndarray, float, float]:
-    """Least-squares sphere of points (N, 3): centre, radius, and the rms distance of the points from it."""
-    matrix = np.concatenate([2 * points, np.ones((len(points), 1))], axis=1)
-    solution = np.linalg.lstsq(matrix, np.square(points).sum(1), rcond=None)[0]
-    centre = solution[:3]
-    distance = np.linalg.norm(points - centre, axis=1)
-    return centre, float(distance.mean()), float(distance.std())
 
 
 # -- the search ---------------------------------------------------------------------------------------

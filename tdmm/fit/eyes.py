@@ -11,10 +11,10 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
+from tdmm.face.scheme import Scheme, eye_opening
 from tdmm.fit.controls import Controls
 from tdmm.fit.landmark_model import LandmarkModel
 from tdmm.fit.projection import Pose, project
-from tdmm.fit.scheme import Scheme, eye_opening
 
 BLINKS = ("eyeBlinkRight", "eyeBlinkLeft")
 # Height over width of a shut eye as the detector draws it (measured: 0.07 to 0.08 in blinks of two people), for clips

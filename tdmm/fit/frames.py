@@ -7,12 +7,12 @@ from dataclasses import replace
 import torch
 from roma import rotmat_to_rotvec
 
+from tdmm.face.scheme import Scheme
 from tdmm.fit.chain import solve_chain
 from tdmm.fit.eyes import BLINKS
 from tdmm.fit.landmark_model import LandmarkModel
 from tdmm.fit.normal_equations import BasisProducts, normal_equations
 from tdmm.fit.projection import POSE, Linearised, Pose, linearise, project
-from tdmm.fit.scheme import Scheme
 from tdmm.fit.solve import DAMPING, Seen, Shared, Solution, Solver, SolverOptions
 
 # Frames on either side of a window that are solved with it and not kept: the pull of a frame fades sooner.

@@ -14,6 +14,7 @@ import numpy as np
 import torch
 from roma import rotmat_to_rotvec
 
+from tdmm.face.scheme import Scheme
 from tdmm.fit.as_seen import as_seen, as_seen_options
 from tdmm.fit.eyes import BLINKS, Lids, measure_lids, surely_blinking
 from tdmm.fit.frames import FrameSolver
@@ -22,7 +23,6 @@ from tdmm.fit.landmark_model import LandmarkModel
 from tdmm.fit.prior import REGIONS, Prediction
 from tdmm.fit.projection import Pose, weak_perspective
 from tdmm.fit.regions import landmark_regions
-from tdmm.fit.scheme import Scheme
 from tdmm.fit.solve import (
     Progress,
     Seen,

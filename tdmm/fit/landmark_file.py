@@ -10,8 +10,8 @@ from pathlib import Path
 import numpy as np
 
 from tdmm.errors import TdmmError
+from tdmm.face.scheme import MEDIAPIPE478, SCHEMES, Scheme
 from tdmm.fit.observe import Observations
-from tdmm.fit.scheme import MEDIAPIPE478, SCHEMES, Scheme
 
 KEYS = ("points", "image_size", "score", "timestamps", "fps", "scheme")
 # How the schemes of files are known: by name, or by how many points there are. `mediapipe468` has no irises.

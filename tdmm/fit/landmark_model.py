@@ -16,9 +16,9 @@ from roma import rotvec_to_rotmat
 
 from tdmm.errors import FaceModelError
 from tdmm.face.model import FaceModel
+from tdmm.face.topology import pieces
 from tdmm.fit.controls import Controls, controls_of
 from tdmm.fit.prior import LandmarkResponse
-from tdmm.fit.topology import pieces
 
 # How much farther: teeth and lashes move like the skin beside them.
 UNSEEN = 2.0

@@ -6,7 +6,7 @@ import numpy as np
 import torch
 
 from tdmm.face.model import FaceModel
-from tdmm.fit.scheme import scheme_of
+from tdmm.face.scheme import scheme_of
 from tdmm.motion import FaceMotion
 
 # Frames whose mesh is made at once.

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 import numpy as np
 
 from tdmm.errors import NoFaceError
+from tdmm.face.scheme import scheme_of, visibility
 from tdmm.fit.detect import LONGEST_SIDE, Detector, Landmarks
-from tdmm.fit.scheme import scheme_of, visibility
 from tdmm.fit.tracks import Piece, Tracks
 from tdmm.io.video import VideoReader, open_video
 
@@ -34,7 +34,7 @@ class Observations:
     image_size: (H, W) pixels. name: the video. decode_seconds, detect_seconds: waiting for frames, looking at them.
     spread: pixels by which each coordinate strays at random about the model's own landmark, where the source knows
         that (made-up landmarks do); None: a detector, whose spread and bias the model's embedding tells.
-    scheme: which landmarks these are (`tdmm.fit.scheme`). visible: (T, L) float32 in 0..1, how far each landmark was
+    scheme: which landmarks these are (`tdmm.face.scheme`). visible: (T, L) float32 in 0..1, how far each landmark was
         seen, 0 for one that is a filler; None: all of them, in the frames that show a face.
     prediction: what the trained network reads in the N frames that show the face; None: it was not asked.
     """

@@ -9,10 +9,10 @@ import torch
 from roma import rotmat_to_rotvec, rotvec_to_rotmat, special_procrustes
 
 from tdmm.errors import MotionError
+from tdmm.face.mesh_points import inside_face
 from tdmm.face.model import FaceModel
 from tdmm.fit.measure import outer_eye_distance, project_landmarks
 from tdmm.fit.observe import Observations
-from tdmm.fit.topology import pieces
 from tdmm.motion import FaceMotion
 
 # Least spread that is told of landmarks without noise, in outer-eye distances: the arithmetic is float32.
@@ -188,18 +188,6 @@ def _displacement(motion: FaceMotion, model: FaceModel) -> np.ndarray:
         rest = model.vertices(torch.zeros(0), torch.zeros(1, len(model.expression_names)))[0]
         inside = inside_face(rest, model)
         return (model.vertices(torch.zeros(0), expression, **poses)[:, inside] - rest[inside]).numpy()
-
-
-def inside_face(rest: torch.Tensor, model: FaceModel) -> torch.Tensor:
-    """(V,) bool: the part of the mesh's largest piece, the skin, within the box of the resting landmarks.
-
-    rest: (V, 3) vertices of the resting head.
-    """
-    points = model.landmarks(rest[None])[0]
-    points = points[~points.isnan().any(1)]
-    piece = torch.as_tensor(pieces(model.faces, model.n_vertices))
-    inside = ((rest >= points.amin(0)) & (rest <= points.amax(0))).all(1)
-    return (piece == piece.bincount().argmax()) & inside
 
 
 def _face_vertices(motion: FaceMotion, model: FaceModel) -> np.ndarray:

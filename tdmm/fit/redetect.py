@@ -15,9 +15,9 @@ import torch
 from tdmm.errors import TdmmError
 from tdmm.face import load_face_model
 from tdmm.face.model import FaceModel
+from tdmm.face.scheme import MEDIAPIPE478, eye_opening
 from tdmm.fit.detect import Detector
 from tdmm.fit.observe import Observations
-from tdmm.fit.scheme import MEDIAPIPE478, eye_opening
 from tdmm.motion import FaceMotion
 from tdmm.render import RenderOptions, render
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
+from tdmm.face.scheme import IBUG68, MEDIAPIPE478, Scheme
 from tdmm.fit.landmark_model import LandmarkModel
 from tdmm.fit.prior import REGIONS
-from tdmm.fit.scheme import IBUG68, MEDIAPIPE478, Scheme
 
 RIGHT_EYE, LEFT_EYE, BROWS, MOUTH = range(len(REGIONS))
 

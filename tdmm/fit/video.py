@@ -16,6 +16,7 @@ import tdmm
 from tdmm.errors import NoFaceError, TdmmError
 from tdmm.face import load_face_model
 from tdmm.face.model import FaceModel
+from tdmm.face.scheme import scheme_of
 from tdmm.fit.bridge import bridge, bridge_rotations
 from tdmm.fit.carry_over import carry_over
 from tdmm.fit.confidence import expression_confidence, frame_confidence
@@ -27,7 +28,6 @@ from tdmm.fit.landmark_model import LandmarkModel, landmark_model_of
 from tdmm.fit.measure import jitter, reprojection
 from tdmm.fit.observe import Observations, OpenReader, Progress, observe, observe_all
 from tdmm.fit.prior import Prediction, has_prior, load_prior
-from tdmm.fit.scheme import scheme_of
 from tdmm.fit.solve import Solution, SolverOptions, solve
 from tdmm.io.video import VideoReader
 from tdmm.motion import FaceMotion

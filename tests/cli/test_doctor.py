@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shutil
+
 from tdmm.cli import doctor
 
 
@@ -11,6 +13,7 @@ def test_all_is_well_here(tdmm):
     assert (outcome.code, report["ok"]) == (0, True), report
     found = {finding["what"]: finding for finding in report["findings"]}
     assert {"python", "numpy", "torch", "ffmpeg", "mediapipe", "built-in head", "gpu", "numba cache"} <= set(found)
+    assert {"codec", "train vq"} <= set(found)
     assert found["mediapipe"]["found"].startswith("0.10.21")
     assert "libx264" in found["ffmpeg"]["found"]
 
@@ -49,6 +52,36 @@ def test_whether_fit_reads_pictures_is_told(monkeypatch):
     monkeypatch.setattr(prior, "has_prior", lambda: True)
     (finding,) = doctor.check_prior()
     assert finding.state == "ok"
+
+
+def test_whether_there_is_a_codec_is_told(monkeypatch, tmp_path, tiny_codec_folder):
+    from tdmm.vq import codec
+
+    place = tmp_path / "vq"
+    monkeypatch.setattr(codec, "ASSET", place)
+    finding = doctor.check_codec()[0]
+    assert (finding.what, finding.state) == ("codec", "optional")
+    assert "--codec DIR" in finding.found
+    shutil.copytree(tiny_codec_folder, place)
+    finding = doctor.check_codec()[0]
+    assert finding.state == "ok"
+    assert finding.found == f"{codec.load_codec(place).fingerprint}, 25 tokens a second of tdmm-head-1"
+    (place / "model.safetensors").unlink()
+    finding = doctor.check_codec()[0]
+    assert (finding.state, "there is no model.safetensors" in finding.found) == ("broken", True)
+    assert finding.mend
+
+
+def test_whether_codecs_can_be_trained_is_told(monkeypatch):
+    finding = doctor.check_codec()[-1]
+    assert (finding.what, finding.state) == ("train vq", "ok")
+    real = doctor.importlib.util.find_spec
+    monkeypatch.setattr(
+        doctor.importlib.util, "find_spec", lambda name: None if name == "vector_quantize_pytorch" else real(name)
+    )
+    finding = doctor.check_codec()[-1]
+    assert finding.state == "optional"
+    assert "needs vector-quantize-pytorch: pip install 'tdmm[train]'" in finding.found
 
 
 def test_a_package_that_is_not_installed(monkeypatch):

@@ -65,7 +65,9 @@ def test_only_commands_that_work_are_there():
         "generate-corpus",
         "info",
         "render",
+        "tokenize",
         "train evaluator",
+        "train vq",
     ]
 
 

@@ -1,14 +1,18 @@
-"""`tdmm info`: motions, videos, pictures, face models, as a table and as JSON."""
+"""`tdmm info`: motions, tokens, videos, pictures, face models, codecs, as a table and as JSON."""
 
 from __future__ import annotations
 
 import json
+import shutil
 from dataclasses import replace
 
 import numpy as np
 from PIL import Image
 
 from tdmm.io.motion_file import write_motion
+from tdmm.io.motion_stream import MotionStreamWriter
+from tdmm.io.tokens_file import write_tokens
+from tdmm.vq.codec import load_codec
 
 
 def test_a_motion(tdmm, motion_file):
@@ -79,3 +83,59 @@ def test_one_bad_file_is_one_line(tdmm, tmp_path):
         outcome = tdmm("info", name)
         assert (outcome.code, outcome.stdout) == (1, b"")
         assert str(name) in outcome.error_line
+
+
+# -- tokens and codecs ------------------------------------------------------------------------------------
+
+
+def test_tokens(tdmm, motion, motion_file, tmp_path, tiny_codec_folder):
+    codec = load_codec(tiny_codec_folder)
+    tokens = [codec.encode(motion, "first"), codec.encode(motion[:3], "second")]
+    write_tokens(tmp_path / "t.jsonl", tokens)
+    facts = tdmm("info", tmp_path / "t.jsonl", "--codec", tiny_codec_folder, "--json").json
+    assert (facts["kind"], facts["motions"], facts["frames"], facts["first"]) == ("tokens", 2, 9, "first")
+    assert facts["duration"] == 9 / 25
+    assert (facts["codec"], facts["codec_matches"]) == (codec.fingerprint, True)
+    assert (facts["tokens"], facts["tokens_per_second"], facts["bits_per_second"]) == (12, 25.0, 100.0)
+    assert (facts["streams"], facts["codes"]) == (["face", "face", "head", "head"], [16] * 4)
+    columns = np.concatenate([one.codes for one in tokens]).T
+    assert facts["codes_used"] == [len(set(column)) for column in columns.tolist()]
+    assert len(facts["perplexity"]) == 4
+    assert facts["wrong_lines"] is None
+    table = tdmm("info", tmp_path / "t.jsonl").text
+    assert "perplexity" in table
+    assert "wrong lines" not in table
+    piped = tdmm("info", "-", "--json", stdin=(tmp_path / "t.jsonl").read_bytes()).json
+    assert (piped["kind"], piped["motions"]) == ("tokens", 2)
+
+
+def test_tokens_of_which_lines_are_wrong(tdmm, motion, tmp_path, tiny_codec_folder):
+    write_tokens(tmp_path / "t.jsonl", [load_codec(tiny_codec_folder).encode(motion, "one")])
+    (tmp_path / "torn.jsonl").write_bytes((tmp_path / "t.jsonl").read_bytes() + b'{"id":"two","sch')
+    facts = tdmm("info", tmp_path / "torn.jsonl", "--json").json
+    assert (facts["motions"], facts["wrong_lines"]) == (1, 1)
+    assert "line 2" in facts["first_wrong"]
+    (tmp_path / "none.jsonl").write_bytes(b'{"id":"two","sch')
+    outcome = tdmm("info", tmp_path / "none.jsonl")
+    assert (outcome.code, "none.jsonl, line 1" in outcome.error_line) == (1, True)
+
+
+def test_a_codec(tdmm, tmp_path, tiny_codec_folder):
+    codec = load_codec(tiny_codec_folder)
+    facts = tdmm("info", tiny_codec_folder, "--json").json
+    assert (facts["kind"], facts["fingerprint"]) == ("codec", codec.fingerprint)
+    assert (facts["face"], facts["head"], facts["quantiser"], facts["stride"]) == ("2 x 16", "2 x 16", "rvq", 4)
+    assert facts["parameters"] == sum(value.numel() for value in codec.network.parameters())
+    assert facts["trained"]["motions"] == 20
+    assert "options" not in facts["trained"]
+    shutil.copytree(tiny_codec_folder, tmp_path / "half")
+    (tmp_path / "half" / "model.safetensors").unlink()
+    outcome = tdmm("info", tmp_path / "half")
+    assert (outcome.code, "there is no model.safetensors" in outcome.error_line) == (1, True)
+
+
+def test_a_stream_of_frames_is_a_motion(tdmm, motion, tmp_path):
+    with open(tmp_path / "frames.jsonl", "wb") as file:
+        MotionStreamWriter(file).write(motion)
+    facts = tdmm("info", tmp_path / "frames.jsonl", "--json").json
+    assert (facts["kind"], facts["frames"]) == ("motion", len(motion))

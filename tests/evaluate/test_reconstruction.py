@@ -2,22 +2,20 @@
 
 from __future__ import annotations
 
-import json
 import time
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
+from scipy.spatial.transform import Rotation
 
 from tdmm.errors import EvaluationError, MotionError
 from tdmm.evaluate.blinks import find_blinks, match_blinks
-from tdmm.evaluate.codebook import codebook_use, perplexity, read_codes
-from tdmm.evaluate.mesh_points import mesh_points
 from tdmm.evaluate.reconstruction import REGIONS, _closure_of_gaps, _resting_gaps, score_reconstruction
 from tdmm.face import load_face_model
+from tdmm.face.mesh_points import mesh_points
 from tdmm.face.model import FaceModel, Joints
 from tdmm.motion import FaceMotion, make_motion
 
@@ -141,6 +139,31 @@ def test_a_shift_is_an_error_of_the_pose_alone() -> None:
         assert scores.in_world[region].p95 == pytest.approx(4, abs=0.011)
 
 
+def test_head_pose_is_off_by_the_angle_and_the_way_that_it_was_moved() -> None:
+    truth = moving(15)
+    turned = Rotation.from_rotvec(truth.rotation) * Rotation.from_rotvec(np.radians(3) * np.array([0.6, 0, 0.8]))
+    guess = replace(
+        truth,
+        rotation=turned.as_rotvec().astype(np.float32),
+        translation=truth.translation + np.float32([0.003, 0, -0.004]),
+    )
+    scores = score_reconstruction([truth], [guess], HEAD)
+    assert scores.rotation_degrees == pytest.approx(3, rel=1e-5)
+    assert scores.translation_mm == pytest.approx(5, rel=1e-4)
+    none = score_reconstruction([truth], [truth], HEAD)
+    assert (none.rotation_degrees, none.translation_mm) == (0, 0)
+    # Frames that one of both does not hold to be valid do not count, others all alike.
+    valid = np.arange(len(truth)) % 2 == 0
+    half = np.where(valid[:, None], truth.rotation, guess.rotation)
+    assert score_reconstruction([truth], [replace(truth, rotation=half)], HEAD).rotation_degrees == pytest.approx(1.5)
+    assert score_reconstruction([truth], [replace(truth, rotation=half, valid=valid)], HEAD).rotation_degrees == 0
+
+
+def test_half_a_turn_is_180_degrees() -> None:
+    turned = replace(resting(), rotation=np.tile(np.float32([0, np.pi, 0]), (30, 1)))
+    assert score_reconstruction([resting()], [turned], HEAD).rotation_degrees == pytest.approx(180, abs=0.01)
+
+
 def test_regions_are_where_they_should_be() -> None:
     smile = score_reconstruction([resting()], [resting(mouthSmileLeft=1.0, mouthSmileRight=1.0)], HEAD).in_head
     blink = score_reconstruction([resting()], [resting(eyeBlinkLeft=1.0, eyeBlinkRight=1.0)], HEAD).in_head
@@ -193,6 +216,21 @@ def test_blinks_are_kept_lost_or_made_up() -> None:
     assert scores.blink_precision == pytest.approx(2 / 3)
     assert scores.blink_depth == pytest.approx(-0.2, abs=1e-6)
     assert np.isnan(score_reconstruction([resting()], [resting()], HEAD).blink_recall)
+
+
+def test_a_blink_is_kept_if_it_is_as_deep_and_in_its_place() -> None:
+    truth = blinking(20, 50, 80)
+
+    def kept(guess: FaceMotion) -> float:
+        return score_reconstruction([truth], [guess], HEAD).blinks_kept
+
+    assert kept(truth) == kept(blinking(20, 50, 80, depth=0.9)) == 1
+    assert kept(blinking(20, 50, 80, depth=0.8)) == 0
+    assert kept(blinking(21, 51, 81)) == kept(blinking(19, 49, 79)) == 1
+    assert kept(blinking(22, 52, 82)) == 0
+    assert kept(blinking(20, 52)) == pytest.approx(1 / 3)
+    assert kept(blinking(20, 35, 50, 65, 80)) == 1  # what is made up is told by the precision
+    assert np.isnan(score_reconstruction([resting()], [truth[:30]], HEAD).blinks_kept)
 
 
 def test_a_wink_and_closed_eyes_are_no_blinks() -> None:
@@ -276,61 +314,3 @@ def test_two_thousand_motions_take_less_than_a_minute() -> None:
     score_reconstruction(some, some[1:] + some[:1], HEAD)
     # Seconds of all cores together, of which two have two minutes.
     assert (time.process_time() - begun) * 100 < 120
-
-
-# -- codes ---------------------------------------------------------------------------------------------------
-
-
-def test_use_of_codebooks_by_hand() -> None:
-    use = codebook_use([np.array([[0, 5], [1, 5]]), np.array([[2, 5], [3, 5]])], 8)
-    assert use.tokens == 4
-    assert use.used == (4, 1)
-    assert use.perplexity == pytest.approx((4, 1))
-    assert use.share == (0.5, 0.125)
-    assert codebook_use([np.array([3, 3, 7])]).used == (2,)
-
-
-def test_perplexity_is_of_the_whole_set_and_not_a_mean() -> None:
-    parts = [np.full((10, 1), code) for code in range(6)]
-    assert codebook_use(parts).perplexity == pytest.approx((6,))
-    counts = np.array([5, 0, 3, 2])
-    assert perplexity(counts) == pytest.approx(0.5**-0.5 * 0.3**-0.3 * 0.2**-0.2)
-
-
-def test_codes_are_read_from_tokens(tmp_path: Path) -> None:
-    path = tmp_path / "tokens.jsonl"
-    lines = [{"id": f"c{n}", "schema": "tdmm.tokens/1", "codes": [[n, 1], [2, n]]} for n in range(2)]
-    path.write_text("".join(json.dumps(line) + "\n" for line in lines))
-    assert [(name, codes.tolist()) for name, codes in read_codes(path)] == [
-        ("c0", [[0, 1], [2, 0]]),
-        ("c1", [[1, 1], [2, 1]]),
-    ]
-    assert codebook_use(codes for _, codes in read_codes(path)).used == (3, 2)
-
-
-@pytest.mark.parametrize(
-    ("line", "message"),
-    [
-        ("{", "line 1: expected a JSON object"),
-        ("[1]", "line 1: expected an object with codes"),
-        ('{"codes": [[1, 2], [3]]}', "line 1: codes: expected rows"),
-        ('{"codes": [[1.5]]}', "line 1: codes: expected rows"),
-        ('{"codes": [[-1]]}', "line 1: codes: expected rows"),
-        ('{"schema": "tdmm.tokens/9", "codes": [[1]]}', "line 1: expected the schema tdmm.tokens/1"),
-    ],
-)
-def test_a_wrong_line_of_tokens_is_named(tmp_path: Path, line: str, message: str) -> None:
-    (tmp_path / "t.jsonl").write_text(line)
-    with pytest.raises(EvaluationError, match=message):
-        list(read_codes(tmp_path / "t.jsonl"))
-
-
-def test_codes_that_cannot_be_are_refused() -> None:
-    with pytest.raises(EvaluationError, match="found the code 8, expected less than 8"):
-        codebook_use([np.array([[8]])], 8)
-    with pytest.raises(EvaluationError, match="expected 1 a step, found 2"):
-        codebook_use([np.array([[1]]), np.array([[1, 2]])])
-    with pytest.raises(EvaluationError, match="no codes"):
-        codebook_use([])
-    with pytest.raises(EvaluationError, match="sizes of 2 codebooks"):
-        codebook_use([np.array([[1]])], (4, 4))

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from small_corpus import frozen, lines_of, make_corpus, write_predictions
 
-from tdmm.errors import EvaluationError
+from tdmm.errors import EvaluationError, TokensError
 from tdmm.evaluate.inputs import motion_predictions, read_references
 from tdmm.evaluate.tasks.reconstruct import evaluate_reconstruction
 from tdmm.face import load_face_model
@@ -56,6 +56,8 @@ def test_the_motions_themselves_have_no_errors(perfect_report):
         if line.prediction is not None and line.prediction.unit.startswith("mm"):
             assert line.prediction.mean < 0.02, line.name
     assert perfect_report.score("blink recall", "motion").mean == 1
+    assert perfect_report.score("blinks kept", "motion").mean == 1
+    assert perfect_report.score("rotation", "head").mean == pytest.approx(0, abs=1e-3)
     assert perfect_report.details["frames_left_out"] == 0
     json.dumps(perfect_report.as_dict(), allow_nan=False)
 
@@ -81,6 +83,8 @@ def test_frozen_motions_have_errors(corpus, tmp_path, model):
     assert report.score("face mean", "vertices").mean > 1
     assert report.score("face 95th percentile", "vertices").mean > report.score("face mean", "vertices").mean
     assert report.score("velocity error", "motion").mean > 0.05
+    assert report.score("blinks kept", "motion").mean == 0
+    assert report.score("translation", "head").mean > 0
 
 
 def test_what_cannot_be_compared_is_listed(corpus, predictions, model):
@@ -132,5 +136,13 @@ def test_the_use_of_the_codebook(corpus, perfect, model, tmp_path):
     assert line.note == "of 8, 4 tokens"
     expected = np.exp(-(0.5 * np.log(0.25) + 0.5 * np.log(0.5)))
     assert report.score("perplexity, codebook 1", "tokens").mean == pytest.approx(expected)
-    with pytest.raises(EvaluationError, match="found the code 3, expected less than 3"):
+    with pytest.raises(TokensError, match="found the code 3, expected less than 3"):
         score(corpus, perfect, model, tokens=tokens, codebook=3)
+
+
+def test_sizes_of_codebooks_are_told_by_the_lines(corpus, perfect, model, tmp_path):
+    tokens = tmp_path / "tokens.jsonl"
+    tokens.write_text('{"id": "a", "codes": [[0, 1], [1, 1]], "sizes": [4, 2]}\n{"id": "b", "codes": [[3, 0]]}\n')
+    lines = {line.name: line for line in score(corpus, perfect, model, tokens=tokens).lines if line.group == "tokens"}
+    assert lines["codes used, codebook 1"].note == "of 4, 3 tokens"
+    assert lines["codes used, codebook 2"].note == "of 2, 3 tokens"

@@ -5,17 +5,17 @@ import pytest
 import torch
 
 from tdmm.face import load_face_model
+from tdmm.face.scheme import eye_opening
+from tdmm.face.topology import fit_sphere
 from tdmm.fit.controls import controls_of
 from tdmm.fit.embedding import (
     EmbeddingOptions,
     Sightings,
-    fit_sphere,
     place_on_mesh,
     random_controls,
     render_and_detect,
     skin_and_eyeballs,
 )
-from tdmm.fit.scheme import eye_opening
 
 
 @pytest.fixture(scope="module")

@@ -6,11 +6,11 @@ from clips import clip, portrait
 
 from tdmm.errors import NoFaceError
 from tdmm.face import load_face_model
+from tdmm.face.scheme import eye_opening
 from tdmm.fit import FitOptions, fit_video
 from tdmm.fit.detect import open_detector
 from tdmm.fit.measure import reprojection
 from tdmm.fit.observe import observe
-from tdmm.fit.scheme import eye_opening
 from tdmm.io.video import write_video
 
 

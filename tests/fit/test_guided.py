@@ -11,6 +11,7 @@ from roma import rotmat_to_rotvec, rotvec_to_rotmat
 
 from tdmm.errors import MotionError, TdmmError
 from tdmm.face import load_face_model
+from tdmm.face.scheme import MEDIAPIPE478
 from tdmm.fit import FitOptions, fit_landmarks
 from tdmm.fit.as_seen import READ_WELL, as_seen, as_seen_options
 from tdmm.fit.controls import controls_of
@@ -25,7 +26,6 @@ from tdmm.fit.prior import LandmarkResponse, Prediction, line_of_sight
 from tdmm.fit.projection import POSE, Pose, project
 from tdmm.fit.recovery import compare_expressions, exact_landmarks
 from tdmm.fit.regions import BROWS, LEFT_EYE, MOUTH, RIGHT_EYE, control_regions
-from tdmm.fit.scheme import MEDIAPIPE478
 from tdmm.fit.solve import Seen, Shared, Solution, Solver, SolverOptions
 from tdmm.render import render
 

@@ -7,10 +7,10 @@ import pytest
 from made_up_faces import random_motion
 
 from tdmm.face import load_face_model
+from tdmm.face.scheme import IBUG68, MEDIAPIPE478
 from tdmm.fit.correspondence import MEDIAPIPE_OF_IBUG, with_scheme
 from tdmm.fit.landmark_file import LandmarkFileError, filled_in, read_landmarks
 from tdmm.fit.recovery import compare, exact_landmarks
-from tdmm.fit.scheme import IBUG68, MEDIAPIPE478
 from tdmm.fit.video import FitOptions, fit_landmarks
 
 

@@ -11,9 +11,9 @@ import pytest
 import torch
 from scipy.fft import dctn, idctn
 
+from tdmm.face.scheme import LEFT_OUTER_EYE, RIGHT_OUTER_EYE
 from tdmm.fit.detect import open_detector
 from tdmm.fit.measure import project_landmarks
-from tdmm.fit.scheme import LEFT_OUTER_EYE, RIGHT_OUTER_EYE
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "scripts"))
 

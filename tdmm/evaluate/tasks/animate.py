@@ -9,8 +9,7 @@ from typing import Any
 import numpy as np
 
 from tdmm.engine import Engine, in_sequence, run_over
-from tdmm.errors import EvaluationError
-from tdmm.evaluate.codebook import read_codes
+from tdmm.errors import EvaluationError, TokensError
 from tdmm.evaluate.distribution import MULTIMODALITY_SAMPLES, diversity, fid, multimodality
 from tdmm.evaluate.evaluator.features import features_of
 from tdmm.evaluate.evaluator.store import Evaluator
@@ -26,6 +25,7 @@ from tdmm.evaluate.motion_statistics import (
 from tdmm.evaluate.repeats import REPEATS, Score, repeated, score_of
 from tdmm.evaluate.report import Report, sign
 from tdmm.evaluate.tasks.retrieval_lines import add_retrieval
+from tdmm.io.tokens_file import read_codes
 from tdmm.motion import FaceMotion
 
 CLIPS_AT_ONCE = 50  # that a worker measures
@@ -235,7 +235,10 @@ def _curves(report: Report, motions: Mapping[str, FaceMotion], truths: Mapping[s
 
 def _token_accuracy(reference: str, prediction: str) -> Score:
     """Mean over the ids of the reference; one without a prediction has none of them right."""
-    truths, guesses = dict(read_codes(reference)), dict(read_codes(prediction))
+    try:
+        truths, guesses = dict(read_codes(reference)), dict(read_codes(prediction))
+    except TokensError as error:
+        raise EvaluationError(str(error)) from error
     if not truths:
         raise EvaluationError(f"{reference}: holds no tokens")
     shares = [token_accuracy(codes, guesses[name]) if name in guesses else 0.0 for name, codes in truths.items()]

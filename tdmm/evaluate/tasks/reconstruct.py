@@ -6,12 +6,13 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from tdmm.errors import EvaluationError
-from tdmm.evaluate.codebook import codebook_use, read_codes
 from tdmm.evaluate.inputs import Failed, Reference, by_id, fingerprint, in_order, load_motions, strangers
 from tdmm.evaluate.reconstruction import score_reconstruction
 from tdmm.evaluate.report import Report, sign
 from tdmm.face.model import FaceModel
+from tdmm.io.tokens_file import read_coded, told_sizes
 from tdmm.motion import FaceMotion
+from tdmm.vq.codebook import codebook_use
 
 
 def evaluate_reconstruction(
@@ -24,7 +25,8 @@ def evaluate_reconstruction(
 ) -> Report:
     """Scores of reconstructed motions; see docs/evaluation.md.
 
-    tokens: tokens.jsonl, for the use of the codebook over the whole set; codebook: how many codes there are.
+    tokens: tokens.jsonl, for the use of the codebook over the whole set; codebook: how many codes there are, where
+    its lines do not tell.
     Missing and unreadable predictions fail and are listed. Raises `EvaluationError` where no pair is left.
     """
     references = by_id(references)
@@ -57,10 +59,15 @@ def evaluate_reconstruction(
     report.add("blink recall", scores.blink_recall, group="motion", higher=True, note=f"{scores.blinks} blinks")
     report.add("blink precision", scores.blink_precision, group="motion", higher=True)
     report.add("blink depth", scores.blink_depth, group="motion", note="predicted less true closure, 0 best")
+    note = "depth within 15 %, peak within a frame"
+    report.add("blinks kept", scores.blinks_kept, group="motion", higher=True, note=note)
+    report.add("rotation", scores.rotation_degrees, group="head", higher=False, unit="deg")
+    report.add("translation", scores.translation_mm, group="head", higher=False, unit="mm")
     report.details |= {"frames": scores.frames, "frames_left_out": scores.left_out}
     report.details |= strangers(references, predictions)
     if tokens is not None:
-        use = codebook_use((codes for _, codes in read_codes(tokens)), codebook)
+        coded = list(read_coded(tokens))
+        use = codebook_use((one.codes for one in coded), codebook or told_sizes(coded))
         for number, (used, perplexity) in enumerate(zip(use.used, use.perplexity, strict=True), start=1):
             of = "" if use.size is None else f"of {use.size[number - 1]}, "
             note = f"{of}{use.tokens} tokens"

@@ -1,0 +1,1 @@
+"""Motion tokens: a geometry-aware codec between motions and codes."""
