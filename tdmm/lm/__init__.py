@@ -1,0 +1,1 @@
+"""One language model that reads and writes facial motion: text to motion tokens and back."""
