@@ -13,12 +13,12 @@ import numpy as np
 from benchmarks.systems import LEARNT, systems
 from benchmarks.table import Row
 from tdmm.face import load_face_model
+from tdmm.face.scheme import eye_opening
 from tdmm.fit import FitOptions, fit_video
 from tdmm.fit.detect import Detector, open_detector
 from tdmm.fit.measure import project_landmarks
 from tdmm.fit.observe import Observations, observe
 from tdmm.fit.redetect import redetect
-from tdmm.fit.scheme import eye_opening
 from tdmm.motion import FaceMotion
 
 CLIPS = Path(os.environ.get("TDMM_CLIPS") or Path(__file__).resolve().parents[2] / "shared" / "clips")

@@ -27,7 +27,7 @@ from tdmm.cli.usage import UsageError
 from tdmm.errors import OutputError, TdmmError, TokensError
 
 if TYPE_CHECKING:
-    from tdmm.vq.codec import CodecNetwork
+    from tdmm.vq.codec import Codec
     from tdmm.vq.config import CodecConfig
     from tdmm.vq.train import TrainOptions
 
@@ -204,13 +204,13 @@ def _check_folder(output: str, *, resume: bool, force: bool) -> None:
     paths.check_place(output, force=force or resume)
 
 
-def _begun(begin: str, face_model: str, console: Console) -> CodecNetwork:
+def _begun(begin: str, face_model: str, console: Console) -> Codec:
     """What a codec has learnt. Raises `TokensError` where there is none, or it is of another face model."""
-    return codecs.load(None if begin == OF_TDMM else begin, face_model, DeviceChoice.cpu, console).network
+    return codecs.load(None if begin == OF_TDMM else begin, face_model, DeviceChoice.cpu, console)
 
 
 def _settings(
-    preset: str, begun: CodecNetwork | None, config: str | None, given: dict[str, dict[str, Any]]
+    preset: str, begun: Codec | None, config: str | None, given: dict[str, dict[str, Any]]
 ) -> tuple[CodecConfig, TrainOptions]:
     """What is trained and how: the preset or what the codec to begin with is made of, but for what the file says, but
     for the options."""
@@ -241,7 +241,7 @@ def _train(
     output: str,
     codec: CodecConfig,
     options: TrainOptions,
-    begun: CodecNetwork | None,
+    begun: Codec | None,
     face_model: str,
     device: DeviceChoice,
     console: Console,

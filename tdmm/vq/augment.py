@@ -31,9 +31,9 @@ class Augmentation:
     tempo_by: float = 0.35
     amplitude: float = 0.5
     amplitude_by: float = 0.5
-    mixtures: float = 0.35
+    mixtures: float = 0.15
     mixtures_share: float = 0.12
-    fitted: float = 0.35
+    fitted: float = 0.25
     fitted_share: float = 0.9
     fitted_rest: float = 0.35
     fitted_slow: float = 0.3

@@ -18,6 +18,8 @@ SAMPLES, SAMPLED = 16, {"face": 256, "lips": 96, "eyelids": 96, "eyes": 32}
 CLOSE, CLOSE_WEIGHT = 0.002, 4.0
 # Identities: so many components are drawn, with this spread.
 IDENTITY_COMPONENTS, IDENTITY_SPREAD = 20, 0.8
+# So many curves of a frame are its worst ones.
+WORST = 2
 # How parameters change counts so much beside how vertices do.
 PARAMETERS_VELOCITY = 0.5
 
@@ -29,7 +31,8 @@ class LossWeights:
     face, lips, eyelids, eyes: of the L1 distance of their vertices, mm. velocity: of how that, and parameters, change
     from frame to frame. gaps: of the distance between what meets, mm. parameters: of the L1 distance of parameters in
     their spreads. curves: of the part of each curve's variance that is lost; without it what is rare and moves few
-    vertices, such as brows and tongue, is not coded at all. rotation: degrees; translation: mm.
+    vertices, such as brows and tongue, is not coded at all. worst: of the square error of a frame's worst curves.
+    rotation: degrees; translation: mm.
     """
 
     face: float = 1.0
@@ -40,6 +43,7 @@ class LossWeights:
     gaps: float = 0.3
     parameters: float = 1.0
     curves: float = 5.0
+    worst: float = 40.0
     rotation: float = 1.0
     translation: float = 0.1
 
@@ -71,6 +75,7 @@ class FaceLoss:
         if self._kind == "parameters":
             return parts["parameters"] + self._weights.velocity * moved, parts
         parts["curves"] = lost_variance(guess, truth, self._spread)
+        parts["worst"] = worst_curves(guess, truth)
         sample = self._samples[int(random.integers(SAMPLES))]
         shape = torch.from_numpy(IDENTITY_SPREAD * random.standard_normal(self._n_shape).astype(np.float32)).to(guess)
         places, true = (self._posed(sample.points, one.flatten(0, 1), shape) for one in (guess, truth))
@@ -98,6 +103,16 @@ def lost_variance(guess: torch.Tensor, truth: torch.Tensor, spread: torch.Tensor
     """
     variance = spread**2 + truth.var(dim=1, correction=0)
     return ((guess - truth).square().mean(1) / variance).mean()
+
+
+def worst_curves(guess: torch.Tensor, truth: torch.Tensor) -> torch.Tensor:
+    """The square error of the `WORST` curves of each frame that are missed most, of parameters (B, T, P); mean.
+
+    What a person does for a moment with one part of the face, such as the tongue, is lost as a whole before anything
+    else; in a mean over curves that is little.
+    """
+    square = (guess - truth).square()
+    return square.topk(min(WORST, square.shape[2]), dim=2).values.mean()
 
 
 def head_loss(

@@ -13,7 +13,7 @@ from tdmm.vq.codebooks import Codebooks
 from tdmm.vq.config import FSQ_LEVELS, StreamConfig
 
 # van den Oord et al. (2017), Razavi et al. (2019): EMA codebooks; the package's own defaults are 0.8 and no k-means.
-DECAY, KMEANS_STEPS, COMMITMENT = 0.99, 10, 0.25
+DECAY, KMEANS_STEPS, COMMITMENT = 0.99, 10, 0.1
 # A code that gets fewer latents a batch than this, in parts of what it would get if all got as many, is replaced by a
 # latent of the batch.
 DEAD = 0.15

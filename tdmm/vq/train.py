@@ -19,7 +19,7 @@ from tdmm.face.mesh_points import MeshPoints, mesh_points
 from tdmm.face.model import FaceModel
 from tdmm.vq.augment import NONE, Augmentation, Windows
 from tdmm.vq.codebook import perplexity
-from tdmm.vq.codec import CodecNetwork, fingerprint_of, save_codec
+from tdmm.vq.codec import Codec, CodecNetwork, save_codec
 from tdmm.vq.columns import FaceColumns, columns_for
 from tdmm.vq.config import PRESETS, CodecConfig
 from tdmm.vq.dataset import MotionSet, read_motion_sets
@@ -81,14 +81,14 @@ def train_vq(
     config: CodecConfig | None = None,
     options: TrainOptions | None = None,
     device: str = "cpu",
-    begin: CodecNetwork | None = None,
+    begin: Codec | None = None,
     resume: bool = False,
     progress: Progress | None = None,
     reading: Callable[[int, int], None] | None = None,
 ) -> dict[str, Any]:
     """Train a codec for a face model, write the best on val to `folder`; what came of it.
 
-    begin: the networks and codebooks to begin with, of the same config; None: random ones. `load_codec(...).network`.
+    begin: the codec whose networks and codebooks are begun with, of the same config; None: random ones.
     resume: goes on from the checkpoint in `folder`, and comes to what it would have come to without the break (on the
     same machine, unless `seconds` ends it). progress: told of every line of metrics.jsonl; reading: how many motions of
     how many were read. Runs under `accelerate launch` on several GPUs too, each with its part of the batch.
@@ -128,7 +128,7 @@ class _Run:
         options: TrainOptions,
         model: FaceModel,
         accelerator: Any,
-        begin: CodecNetwork | None,
+        begin: Codec | None,
     ) -> None:
         if begin is not None and begin.config != config:
             raise TokensError("the codec to begin with is of another config; leave out what makes it another")
@@ -138,7 +138,7 @@ class _Run:
         self.device = "cpu" if accelerator.device.type == "cpu" else str(accelerator.device)
         self.resolved = json.loads(json.dumps({"codec": asdict(config), "options": asdict(options)}))
         if begin is not None:
-            self.resolved["begin"] = fingerprint_of(begin)
+            self.resolved["begin"] = begin.fingerprint
 
     def train(
         self,
@@ -265,7 +265,7 @@ class _Run:
         random: np.random.Generator,
     ) -> tuple[CodecNetwork, FaceGeometry | None]:
         if self.begin is not None:
-            network = copy.deepcopy(self.begin).to("cpu").train()
+            network = copy.deepcopy(self.begin.network).to("cpu").train()
             geometry = None if network.view is None else FaceGeometry(self.model, columns, network.view)
             return network, geometry
         view: GeometryView | None = None
@@ -283,16 +283,17 @@ class _Run:
         return float(self.accelerator.reduce(told, "sum")[0])
 
     def _keep(self, learning: LearningCodec, line: dict[str, Any], motions: MotionSet, names: list[str]) -> None:
-        facts = {
-            "trained": {
-                **{name: line[name] for name in ("step", "val", "seconds", "use", "perplexity")},
-                "corpora": names,
-                "motions": len(motions),
-                "frames": motions.frames,
-                "options": self.resolved["options"],
-            }
+        trained = {
+            **{name: line[name] for name in ("step", "val", "seconds", "use", "perplexity")},
+            "corpora": names,
+            "motions": len(motions),
+            "frames": motions.frames,
+            "device": self.accelerator.device.type,
+            "options": self.resolved["options"],
         }
-        save_codec(self.folder, learning.finished(), facts)
+        if self.begin is not None and "trained" in self.begin.facts:
+            trained["before"] = self.begin.facts["trained"]
+        save_codec(self.folder, learning.finished(), {"trained": trained})
 
     def _checkpoint(
         self,

@@ -74,7 +74,13 @@ def trained(tiny_corpus, tmp_path_factory):
         patched.setattr(train, "SAMPLE", 200)
         patched.setattr(train, "VAL_WINDOWS", 8)
         found = learn(
-            tiny_corpus, folder, steps=60, every=15, progress=told.append, reading=lambda *what: read.append(what)
+            tiny_corpus,
+            folder,
+            steps=60,
+            every=15,
+            learning_rate=5e-3,
+            progress=told.append,
+            reading=lambda *what: read.append(what),
         )
     return folder, found, told, read
 
@@ -82,12 +88,12 @@ def trained(tiny_corpus, tmp_path_factory):
 # -- a training ----------------------------------------------------------------------------------------------
 
 
-def test_the_loss_falls(trained):
+def test_errors_fall(trained):
+    """On the split val: the loss is of one small batch, which may be a hard one."""
     _, found, told, read = trained
     history = found["history"]
     assert [line["step"] for line in history] == [15, 30, 45, 60]
-    assert history[-1]["loss"] < 0.9 * history[0]["loss"]
-    assert history[-1]["val"]["total"] < history[0]["val"]["total"]
+    assert history[-1]["val"]["total"] < 0.9 * history[0]["val"]["total"]
     assert told == history
     assert read == [(24, 24)]
     assert found["steps"] == 60
@@ -224,8 +230,8 @@ def stored_in(folder: Path) -> dict[str, torch.Tensor]:
 def test_it_begins_where_the_other_one_ended(trained, tiny_corpus, tmp_path):
     """At a learning rate of nearly nothing, networks stay what they were; codebooks follow their latents slowly."""
     folder, found, _, _ = trained
-    begun = load_codec(folder).network
-    before = {name: value.clone() for name, value in begun.state_dict().items()}
+    begun = load_codec(folder)
+    before = {name: value.clone() for name, value in begun.network.state_dict().items()}
     again = learn(tiny_corpus, tmp_path / "again", begin=begun, steps=1, every=1, learning_rate=1e-12)
     one, other = stored_in(folder), stored_in(tmp_path / "again")
     tables = {name for name in one if name.endswith("codebooks.tables")}
@@ -236,12 +242,15 @@ def test_it_begins_where_the_other_one_ended(trained, tiny_corpus, tmp_path):
     # What is told of val is what was told before, and not what random networks come to.
     fresh = learn(tiny_corpus, tmp_path / "fresh", steps=1, every=1)
     assert again["best"]["val"]["total"] < 1.1 * found["best"]["val"]["total"] < fresh["best"]["val"]["total"]
+    # What came before is told with what came of it.
+    assert load_codec(tmp_path / "again").facts["trained"]["before"] == begun.facts["trained"]
+    assert "before" not in begun.facts["trained"]
     # The codec to begin with is left as it was.
-    assert all(torch.equal(value, before[name]) for name, value in begun.state_dict().items())
+    assert all(torch.equal(value, before[name]) for name, value in begun.network.state_dict().items())
 
 
 def test_it_is_resumed_with_the_codec_that_it_began_with(trained, tiny_corpus, tmp_path):
-    begun = load_codec(trained[0]).network
+    begun = load_codec(trained[0])
 
     def stop(line: dict[str, Any]) -> None:
         if line["step"] == 4:
@@ -257,7 +266,7 @@ def test_it_is_resumed_with_the_codec_that_it_began_with(trained, tiny_corpus, t
 
 
 def test_a_codec_of_another_config_is_no_beginning(trained, tiny_corpus, tmp_path):
-    begun = load_codec(trained[0]).network
+    begun = load_codec(trained[0])
     with pytest.raises(TokensError, match="to begin with is of another config; leave out what makes it another"):
         learn(tiny_corpus, tmp_path / "codec", changed(TINY, codes=8), begin=begun)
     assert not (tmp_path / "codec").exists()

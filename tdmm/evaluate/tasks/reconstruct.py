@@ -27,13 +27,15 @@ def evaluate_reconstruction(
 
     tokens: tokens.jsonl, for the use of the codebook over the whole set; codebook: how many codes there are, where
     its lines do not tell.
-    Missing and unreadable predictions fail and are listed. Raises `EvaluationError` where no pair is left.
+    Missing and unreadable predictions fail and are listed. References of another rate than their prediction, such as
+    fits of videos, are resampled to its rate. Raises `EvaluationError` where no pair is left.
     """
     references = by_id(references)
     truths, unreadable = load_motions({name: one.motion for name, one in references.items()}, "reference motion")
     motions, failures = load_motions(
         {name: next(iter(predictions.get(name, ())), None) for name in truths}, "prediction"
     )
+    truths = {name: one.resample(motions[name].fps) if name in motions else one for name, one in truths.items()}
     kept, failures = _comparable(truths, motions, model, [*unreadable, *failures])
     failures = in_order(failures)
     report = Report(
@@ -87,8 +89,6 @@ def _comparable(
             failures.append(Failed(name, f"the reference is of {truth.face_model}, not of {model.name}"))
         elif motion.face_model_sha256 != model.sha256:
             failures.append(Failed(name, f"is of the face model {motion.face_model}, not of {model.name}"))
-        elif motion.fps != truth.fps:
-            failures.append(Failed(name, f"has {motion.fps:g} frames a second, the reference {truth.fps:g}"))
         elif not (motion.valid[:shorter] & truth.valid[:shorter]).any():
             failures.append(Failed(name, "shows no face in any frame in which the reference does"))
         else:
