@@ -401,10 +401,11 @@ def states(folder: Path, name: str) -> list[dict[str, torch.Tensor]]:
 @pytest.mark.parametrize("name", ["whole", "broken", "counted", "timed"])
 def test_all_processes_learn_the_same(together, name):
     one, other = states(together, name)
-    # What is to be saved gets the codebooks that were learnt from the first one alone, which saves it.
+    # What is to be saved gets the codebooks that were learnt in the first one alone, which saves it; the next step
+    # brings them to the others.
     saved = {f"network.{stream}.codebooks.tables" for stream in ("face", "head")}
     assert sum(key.endswith("_codebook.embed") for key in one) == 4
-    assert {key for key in one if not torch.equal(one[key], other[key])} == saved
+    assert {key for key in one if not torch.equal(one[key], other[key])} <= saved
 
 
 def test_codebooks_count_the_tokens_of_all_processes(together):

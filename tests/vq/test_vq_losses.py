@@ -12,7 +12,7 @@ from made_codecs import COLUMNS, HEAD, some_faces
 from tdmm.face.mesh_points import MeshPoints, mesh_points
 from tdmm.vq import losses
 from tdmm.vq.columns import columns_for
-from tdmm.vq.losses import FaceLoss, LossWeights, head_loss, lost_variance
+from tdmm.vq.losses import FaceLoss, LossWeights, head_loss, lost_variance, worst_curves
 
 POINTS = mesh_points(HEAD)
 REGIONS = ("face", "lips", "eyelids", "eyes")
@@ -182,14 +182,23 @@ def test_samples_are_about_the_whole(whole, monkeypatch):
 def test_a_face_model_without_eyeballs():
     loss = face_loss(points=mesh_points(HEAD, eyes=False))
     total, parts = loss(faces() + 0.1, faces(), random())
-    assert set(parts) == {"parameters", "curves", "velocity", "gaps", "face", "lips", "eyelids"}
+    assert set(parts) == {"parameters", "curves", "worst", "velocity", "gaps", "face", "lips", "eyelids"}
     assert torch.isfinite(total)
+
+
+def test_worst_curves_are_those_that_each_frame_misses_most():
+    truth = torch.zeros(2, 3, 5)
+    guess = truth.clone()
+    guess[0, 1, 2], guess[0, 1, 4], guess[0, 1, 0] = 0.8, -0.4, 0.1
+    # Two of five curves count: of one frame in six .64 and .16.
+    assert float(worst_curves(guess, truth)) == pytest.approx((0.64 + 0.16) / 12, rel=1e-6)
+    assert float(worst_curves(guess[..., :1], truth[..., :1])) == pytest.approx(0.01 / 6, rel=1e-6)
 
 
 def test_every_part_has_its_weight():
     weights = asdict(WEIGHTS)
     guess, truth = faces() + 0.1, faces()
-    for name in ("face", "lips", "eyelids", "eyes", "velocity", "gaps", "parameters", "curves"):
+    for name in ("face", "lips", "eyelids", "eyes", "velocity", "gaps", "parameters", "curves", "worst"):
         only = LossWeights(**{**dict.fromkeys(weights, 0.0), name: 2.0})
         total, parts = face_loss(weights=only)(guess, truth, random())
         assert float(total) == pytest.approx(2 * float(parts[name]), rel=1e-6, abs=1e-6)
