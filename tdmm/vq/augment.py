@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from tdmm.face.names import spell_side
+from tdmm.face.names import other_side, spell_side
 from tdmm.vq.columns import FaceColumns
 from tdmm.vq.dataset import MotionSet
 
@@ -159,7 +159,7 @@ def mirror_of(columns: FaceColumns) -> tuple[torch.Tensor, torch.Tensor]:
     stay, as those of FLAME do: of such a face model only the head is mirrored."""
     names = [spell_side(name) for name in columns.expression_names]
     place = {name: number for number, name in enumerate(names)}
-    index = [place.get(_other_side(name), number) for number, name in enumerate(names)]
+    index = [place.get(other_side(name), number) for number, name in enumerate(names)]
     sign = [1.0] * len(names)
     sided = any(number != other for number, other in enumerate(index))
     turned = [1.0, -1.0, -1.0] if sided else [1.0] * 3
@@ -172,10 +172,3 @@ def mirror_of(columns: FaceColumns) -> tuple[torch.Tensor, torch.Tensor]:
         index += [start + (axis if sided else 3 + axis) for axis in range(3)]
         sign += turned * 2
     return torch.tensor(index), torch.from_numpy(np.array(sign, np.float32))
-
-
-def _other_side(name: str) -> str:
-    for side, other in (("Left", "Right"), ("Right", "Left")):
-        if name.endswith(side):
-            return name.removesuffix(side) + other
-    return name

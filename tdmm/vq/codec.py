@@ -19,7 +19,7 @@ from torch import nn
 import tdmm
 from tdmm.errors import TokensError
 from tdmm.face.model import FaceModel
-from tdmm.io.tokens_file import MotionTokens
+from tdmm.io.tokens_file import MotionTokens, invalid_runs
 from tdmm.io.whole import whole_file
 from tdmm.motion import FaceMotion, make_motion
 from tdmm.vq.codebooks import Codebooks
@@ -161,7 +161,7 @@ class Codec:
             camera=motion.camera,
             image_size=motion.image_size,
             start=float(motion.timestamps[0]),
-            invalid=runs_of(~motion.valid),
+            invalid=invalid_runs(motion.valid),
             id=id,
             text=motion.text,
         )
@@ -288,12 +288,6 @@ def in_steps(frames: torch.Tensor, stride: int) -> torch.Tensor:
     if missing:
         frames = torch.cat([frames, frames[-1:].expand(missing, -1)])
     return frames.reshape(len(frames) // stride, -1)
-
-
-def runs_of(mask: np.ndarray) -> tuple[tuple[int, int], ...]:
-    """[first, end) of each run of True in (T,)."""
-    edges = np.flatnonzero(np.diff(np.concatenate([[False], mask, [False]]).astype(np.int8)))
-    return tuple((int(first), int(end)) for first, end in edges.reshape(-1, 2))
 
 
 # -- files ------------------------------------------------------------------------------------------

@@ -17,7 +17,7 @@ from tdmm.errors import MotionError, TokensError
 from tdmm.face.linear import rotvec_to_rotmat
 from tdmm.motion import FaceMotion
 from tdmm.vq import codec as codec_module
-from tdmm.vq.codec import Codec, fingerprint_of, in_steps, load_codec, runs_of, save_codec
+from tdmm.vq.codec import Codec, fingerprint_of, in_steps, load_codec, save_codec
 from tdmm.vq.columns import relative_pose
 from tdmm.vq.config import changed
 
@@ -175,7 +175,7 @@ def test_frames_without_a_face_stay_marked(codec):
     valid = np.ones(30, bool)
     valid[[0, 1, 9, 29]] = valid[14:20] = False
     tokens = codec.encode(made_motion(30, valid=valid))
-    assert tokens.invalid == ((0, 2), (9, 10), (14, 20), (29, 30)) == runs_of(~valid)
+    assert tokens.invalid == ((0, 2), (9, 10), (14, 20), (29, 30))
     back = codec.decode(tokens)
     assert np.array_equal(back.valid, valid)
     assert np.array_equal(back.confidence, valid.astype(np.float32))

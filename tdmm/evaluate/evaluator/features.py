@@ -6,6 +6,7 @@ import numpy as np
 
 from tdmm.corpus.perform import EXPRESSION_NAMES
 from tdmm.errors import EvaluationError
+from tdmm.face.names import other_side
 from tdmm.motion import CANONICAL_FPS, FaceMotion
 
 # Columns: 52 ARKit expressions as they are; rotation in radians and translation from its median in metres, scaled so
@@ -41,13 +42,6 @@ def pack(expression: np.ndarray, rotation: np.ndarray, translation: np.ndarray) 
     return np.concatenate([expression, rotation / ROTATION_UNIT, moved / TRANSLATION_UNIT], axis=1).astype(np.float32)
 
 
-def _other_side(name: str) -> str:
-    for side, other in (("Left", "Right"), ("Right", "Left")):
-        if name.endswith(side):
-            return name.removesuffix(side) + other
-    return name
-
-
 # In the mirror left and right change places; turns about y and z and shifts along x change their sign.
-MIRROR_INDEX = np.array([*(_COLUMN[_other_side(name)] for name in EXPRESSION_NAMES), *range(52, 58)])
+MIRROR_INDEX = np.array([*(_COLUMN[other_side(name)] for name in EXPRESSION_NAMES), *range(52, 58)])
 MIRROR_SIGN = np.array([*[1.0] * 52, 1.0, -1.0, -1.0, -1.0, 1.0, 1.0], np.float32)
