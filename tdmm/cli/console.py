@@ -7,9 +7,12 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from tdmm.cli.usage import UsageError
+
+if TYPE_CHECKING:
+    from rich.progress import Progress as RichProgress
 
 
 class Progress(Protocol):
@@ -117,28 +120,33 @@ class _Bar:
         self._rich.update(self._task, completed=done, total=total, rate=rate)
 
 
+def _counted_bar(told: str) -> RichProgress:
+    """rich's bar over what is counted: so many of so many, what is `told` besides, time passed and left."""
+    from rich.console import Console as RichConsole
+    from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+    from rich.progress import Progress as RichProgress
+
+    return RichProgress(
+        TextColumn("{task.description}"),
+        BarColumn(bar_width=30),
+        MofNCompleteColumn(),
+        TextColumn(told),
+        TimeElapsedColumn(),
+        TextColumn("left"),
+        # Items take long: the speed of the last half hour tells more than that of the last seconds.
+        TimeRemainingColumn(),
+        speed_estimate_period=1800.0,
+        console=RichConsole(stderr=True),
+        transient=True,
+        redirect_stdout=False,  # results go there
+    )
+
+
 class Batch:
     """rich's progress bar over many items; what is said meanwhile is shown above it."""
 
     def __init__(self, total: int, what: str) -> None:
-        from rich.console import Console as RichConsole
-        from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
-        from rich.progress import Progress as RichProgress
-
-        self._rich = RichProgress(
-            TextColumn("{task.description}"),
-            BarColumn(bar_width=30),
-            MofNCompleteColumn(),
-            TextColumn("{task.fields[failures]} failed"),
-            TimeElapsedColumn(),
-            TextColumn("left"),
-            # Items take long: the speed of the last half hour tells more than that of the last seconds.
-            TimeRemainingColumn(),
-            speed_estimate_period=1800.0,
-            console=RichConsole(stderr=True),
-            transient=True,
-            redirect_stdout=False,  # results go there
-        )
+        self._rich = _counted_bar("{task.fields[failures]} failed")
         self._task = self._rich.add_task(what, total=total, failures=0)
 
     def __enter__(self) -> Batch:
@@ -161,23 +169,7 @@ class Steps:
     """rich's progress bar over the steps of a training; what is said meanwhile is shown above it."""
 
     def __init__(self, what: str) -> None:
-        from rich.console import Console as RichConsole
-        from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
-        from rich.progress import Progress as RichProgress
-
-        self._rich = RichProgress(
-            TextColumn("{task.description}"),
-            BarColumn(bar_width=30),
-            MofNCompleteColumn(),
-            TextColumn("{task.fields[told]}"),
-            TimeElapsedColumn(),
-            TextColumn("left"),
-            TimeRemainingColumn(),
-            speed_estimate_period=1800.0,
-            console=RichConsole(stderr=True),
-            transient=True,
-            redirect_stdout=False,
-        )
+        self._rich = _counted_bar("{task.fields[told]}")
         self._task = self._rich.add_task(what, total=None, told="")
 
     def __enter__(self) -> Steps:

@@ -99,6 +99,8 @@ def train_vq(
     from accelerate import Accelerator
 
     config, options = config or PRESETS["tdmm"], options or TrainOptions()
+    if options.frames % config.stride:
+        raise TokensError(f"frames: expected a multiple of the stride {config.stride}, found {options.frames}")
     accelerator = Accelerator(cpu=device == "cpu")
     run = _Run(Path(folder), config, options, model, accelerator, begin)
     state = load_state(run.folder / CHECKPOINT) if resume else None
@@ -112,8 +114,6 @@ def train_vq(
         )
     columns = columns_for(model)
     motions = read_motion_sets(corpora, columns, config.fps, progress=reading)
-    if options.frames % config.stride:
-        raise TokensError(f"frames: expected a multiple of the stride {config.stride}, found {options.frames}")
     with _precision():
         return run.train(columns, motions, [Path(corpus).name for corpus in corpora], state, progress)
 
@@ -212,6 +212,7 @@ class _Run:
                 if not torch.isfinite(loss):
                     raise TokensError(f"the loss of step {step} is {loss.item()}; a smaller learning rate may help")
                 scores = judge.scores(learning, geometry)
+                used = [accelerator.reduce(count, "sum") for count in counts]
                 now = time.monotonic()
                 frames = (step - at_last[1]) * batch * accelerator.num_processes * options.frames
                 line = {
@@ -221,8 +222,8 @@ class _Run:
                     **{name: float(value.detach()) for name, value in {**parts, **more}.items()},
                     "commitment": float(commitment.detach()),
                     "learning_rate": rate,
-                    "use": [_share(accelerator.reduce(count, "sum")) for count in counts],
-                    "perplexity": [perplexity(accelerator.reduce(count, "sum").cpu().numpy()) for count in counts],
+                    "use": [_share(count) for count in used],
+                    "perplexity": [perplexity(count.cpu().numpy()) for count in used],
                     "val": scores,
                     "seconds": round(now - began, 1),
                     "frames_per_second": round(frames / max(now - at_last[0], 1e-9)),
