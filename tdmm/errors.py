@@ -51,3 +51,7 @@ class EvaluationError(TdmmError):
 
 class LmError(TdmmError, ValueError):
     """Sequences of motion and text that break the rules of `tdmm.lm`, or a language model that cannot be used."""
+
+
+class TrainingError(TdmmError):
+    """A training that cannot begin or go on."""

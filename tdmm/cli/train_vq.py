@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from tdmm.cli import codecs, face_models, paths
+from tdmm.cli import codecs, face_models
 from tdmm.cli.console import Console
 from tdmm.cli.options import (
     DebugOption,
@@ -23,8 +23,9 @@ from tdmm.cli.options import (
     VerboseOption,
     choose_device,
 )
+from tdmm.cli.training_folder import CURVES, check_folder
 from tdmm.cli.usage import UsageError
-from tdmm.errors import OutputError, TdmmError, TokensError
+from tdmm.errors import TdmmError, TokensError
 
 if TYPE_CHECKING:
     from tdmm.vq.codec import Codec
@@ -33,9 +34,8 @@ if TYPE_CHECKING:
 
 PRESET = "tdmm"
 OF_TDMM = "builtin"  # what --begin calls the codec of tdmm, as --face-model does the head
-CURVES = "curves.png"
 # What a training leaves in its folder; --force takes nothing else with it.
-OWN = frozenset({"config.json", "model.safetensors", "train.json", "metrics.jsonl", "checkpoint", CURVES, "README.md"})
+OWN = ("config.json", "model.safetensors", "train.json", "metrics.jsonl", "checkpoint", CURVES, "README.md")
 
 
 def command(
@@ -167,7 +167,7 @@ def command(
     }
     try:
         if main:
-            _check_folder(output, resume=resume, force=force)
+            check_folder(output, OWN, "a codec", resume=resume, force=force)
         if begin is not None and preset is not None:
             raise UsageError("--begin takes what its codec is made of, not a preset: choose one")
         begun = None if begin is None else _begun(begin, face_model, console)
@@ -179,29 +179,6 @@ def command(
         raise typer.Exit(1) from error  # the main process tells
     if as_json and main:
         sys.stdout.write(json.dumps(told) + "\n")
-
-
-def _check_folder(output: str, *, resume: bool, force: bool) -> None:
-    if output == paths.STANDARD:
-        raise UsageError("-o -: a codec is a folder, which standard output cannot be; name one")
-    if resume and force:
-        raise UsageError("--resume goes on and --force begins anew: choose one")
-    place = Path(output)
-    if place.is_file():
-        raise UsageError(f"-o {output} is a file; a codec is a folder")
-    there = {path.name for path in place.iterdir()} if place.is_dir() else set()
-    if others := there - OWN:
-        raise UsageError(f"-o {output} holds {min(others)}, which is of no codec; name another folder")
-    is_stopped = any(place.glob("checkpoint/*"))
-    if is_stopped and not resume and not force:
-        raise OutputError(
-            f"{output} holds a training that was stopped: go on with --resume, or begin anew with --force"
-        )
-    if resume and there and not is_stopped:
-        raise OutputError(
-            f"{output} holds a training that is finished; begin anew with --force, or name another folder"
-        )
-    paths.check_place(output, force=force or resume)
 
 
 def _begun(begin: str, face_model: str, console: Console) -> Codec:

@@ -104,7 +104,7 @@ def tokenize_corpus(
     if manifest is None:
         raise TokensError(f"{folder}: is no corpus: a folder with manifest.jsonl or metadata.jsonl")
     listed = read_manifest(manifest)
-    clips = _of_splits(listed, splits, manifest)
+    clips = of_splits(listed, splits, manifest)
     wanted = {clip.id: str(manifest.parent / clip.motion) for clip in clips if clip.motion is not None}
     if not wanted:
         raise TokensError(f"{manifest}: none of the {len(clips)} clips has a motion; tdmm fit {folder} finds them")
@@ -133,7 +133,8 @@ def tokenize_corpus(
     return Tokenized(path, motions, frames, tokens, len(there), len(clips) - len(wanted), tuple(failures))
 
 
-def _of_splits(clips: Sequence[Clip], splits: Sequence[str] | None, manifest: Path) -> list[Clip]:
+def of_splits(clips: Sequence[Clip], splits: Sequence[str] | None, manifest: Path) -> list[Clip]:
+    """The clips of these splits, None: all. Raises `TokensError` for a split that is not there."""
     if splits is None:
         return list(clips)
     there = sorted({str(clip.line["split"]) for clip in clips if clip.line.get("split")})

@@ -17,6 +17,13 @@ import torch
 from tdmm.errors import TokensError
 from tdmm.face.mesh_points import MeshPoints, mesh_points
 from tdmm.face.model import FaceModel
+from tdmm.io.training_state import (
+    load_state,
+    optimizer_tensors,
+    remove_state,
+    restore_optimizer,
+    save_state,
+)
 from tdmm.vq.augment import NONE, Augmentation, Windows
 from tdmm.vq.codebook import perplexity
 from tdmm.vq.codec import Codec, CodecNetwork, save_codec
@@ -24,7 +31,7 @@ from tdmm.vq.columns import FaceColumns, columns_for
 from tdmm.vq.config import PRESETS, CodecConfig
 from tdmm.vq.dataset import MotionSet, read_motion_sets
 from tdmm.vq.geometry import FaceGeometry, GeometryView, make_view, split_columns
-from tdmm.vq.learning import LearningCodec, load_state, optimizer_tensors, restore_optimizer, save_state
+from tdmm.vq.learning import LearningCodec
 from tdmm.vq.losses import LOSSES, FaceLoss, LossWeights, head_loss, lost_variance
 from tdmm.vq.quantisers import check_packages
 
@@ -327,10 +334,7 @@ class _Run:
         """A finished training needs no checkpoint."""
         self.accelerator.wait_for_everyone()
         if self.accelerator.is_main_process:
-            place = self.folder / CHECKPOINT
-            (place / "state.safetensors").unlink(missing_ok=True)
-            if place.is_dir():
-                place.rmdir()
+            remove_state(self.folder / CHECKPOINT)
 
 
 class _Judge:

@@ -66,7 +66,7 @@ def test_a_codec_in_a_few_steps(tdmm, train, tiny_corpus, tmp_path):
     place = tmp_path / "codec"
     outcome = train("-o", place, "--codes", 16, "--json", of=tiny_corpus)
     assert outcome.code == 0, outcome.stderr
-    assert sorted(path.name for path in place.iterdir()) == sorted(train_vq.OWN - {"checkpoint", "README.md"})
+    assert sorted(path.name for path in place.iterdir()) == sorted({*train_vq.OWN} - {"checkpoint", "README.md"})
     codec = load_codec(place)
     assert codec.config.sizes == (16,) * 4  # the option counts for more than the file
     told = outcome.json

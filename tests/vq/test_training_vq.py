@@ -18,14 +18,14 @@ from made_codecs import HEAD, SMALL, Otherwise, made_motion
 from safetensors.torch import load_file
 from train_together import TOKENS
 
-from tdmm.errors import TokensError
+from tdmm.errors import TokensError, TrainingError
 from tdmm.face.model import FaceModel
 from tdmm.io.manifest import read_manifest
 from tdmm.io.motion_file import read_motion, write_motion
+from tdmm.io.training_state import load_state, save_state
 from tdmm.vq import train
 from tdmm.vq.codec import load_codec
 from tdmm.vq.config import PRESETS, CodecConfig, StreamConfig, changed
-from tdmm.vq.learning import load_state, save_state
 from tdmm.vq.train import TrainOptions, train_vq
 
 STREAM = StreamConfig(width=24, encoder_blocks=2, decoder_blocks=2, latent=8, codebooks=2, codes=16)
@@ -205,7 +205,7 @@ def test_checkpoints_of_other_options_are_refused(tiny_corpus, tmp_path):
         learn(tiny_corpus, folder, every=2, resume=True)
     state = folder / "checkpoint" / "state.safetensors"
     state.write_bytes(state.read_bytes()[:1000])
-    with pytest.raises(TokensError, match=r"state\.safetensors: is no checkpoint that can be read .* to begin anew"):
+    with pytest.raises(TrainingError, match=r"state\.safetensors: is no checkpoint that can be read .* to begin anew"):
         learn(tiny_corpus, folder, every=2, resume=True)
 
 
