@@ -27,6 +27,7 @@ _OPTIONAL = {
     "pytorch3d": "another renderer; built from source: https://github.com/facebookresearch/pytorch3d",
     "triton": "the GPU renderer; comes with torch for CUDA",
     "diffusers": "text-to-video models in generate-corpus: pip install 'tdmm[t2v]'",
+    "peft": "adapters (LoRA) in tdmm train lm: pip install 'tdmm[train]'",
     "wordcloud": "reports of corpora: pip install 'tdmm[report]'",
     "ray": "clusters: pip install 'tdmm[ray]'",
 }
@@ -45,7 +46,7 @@ class Finding:
 def command(as_json: JsonOption = False, quiet: QuietOption = False, debug: DebugOption = False) -> None:
     """Check what this machine can do.
 
-    Looks at packages, ffmpeg, face detection, the GPU, the codec, caches and data.
+    Looks at packages, ffmpeg, face detection, the GPU, the codec, the language model, caches and data.
     Exit code 1 when something that tdmm needs is broken; the line after it mends it.
 
     \b
@@ -93,7 +94,7 @@ def check_python() -> list[Finding]:
 def check_packages() -> list[Finding]:
     """The packages that every command needs, by their metadata."""
     findings = []
-    for name in ("numpy", "torch", "numba", "scipy", "pillow", "imageio-ffmpeg"):
+    for name in ("numpy", "torch", "numba", "scipy", "pillow", "transformers", "imageio-ffmpeg"):
         try:
             findings.append(Finding(name, "ok", metadata.version(name)))
         except metadata.PackageNotFoundError:
@@ -224,6 +225,20 @@ def check_codec() -> list[Finding]:
     return [*findings, Finding("train vq", "ok", versions)]
 
 
+def check_language_model() -> list[Finding]:
+    """Whether the language model of `tdmm animate` and `tdmm describe` loads, and whose tokens it knows."""
+    from tdmm.errors import TdmmError
+    from tdmm.lm.model_folder import ASSET, load_language_model
+
+    if not ASSET.is_dir():
+        return [Finding("language model", "optional", "tdmm animate and tdmm describe need one: --model DIR")]
+    try:
+        lm = load_language_model()
+        return [Finding("language model", "ok", f"{lm.fingerprint}, of codec {lm.codec}")]
+    except (TdmmError, OSError) as error:
+        return [Finding("language model", "broken", _first_line(error), "pip install --force-reinstall tdmm")]
+
+
 def check_cache() -> list[Finding]:
     """Where tdmm keeps what takes long to make from a user's face model, and whether it can."""
     folder = face_models.cache_folder()
@@ -271,6 +286,7 @@ _CHECKS: tuple[Callable[[], list[Finding]], ...] = (
     check_mediapipe,
     check_prior,
     check_codec,
+    check_language_model,
     check_cache,
     check_numba_cache,
     check_optional,

@@ -13,7 +13,7 @@ def test_all_is_well_here(tdmm):
     assert (outcome.code, report["ok"]) == (0, True), report
     found = {finding["what"]: finding for finding in report["findings"]}
     assert {"python", "numpy", "torch", "ffmpeg", "mediapipe", "built-in head", "gpu", "numba cache"} <= set(found)
-    assert {"codec", "train vq"} <= set(found)
+    assert {"codec", "train vq", "transformers", "language model"} <= set(found)
     assert found["mediapipe"]["found"].startswith("0.10.21")
     assert "libx264" in found["ffmpeg"]["found"]
 
