@@ -24,6 +24,11 @@ class Grammar(Protocol):
         """The ids that may come at `place`, where `place` tokens are written; first, last: of these (0: none)."""
         ...
 
+    @property
+    def most_tokens(self) -> int:
+        """Tokens to the end, at most."""
+        ...
+
 
 class MotionGrammar:
     """What is written of a motion: duration, <|motion|>, the codes of each step column by column, <|/motion|>, the end.
