@@ -1,4 +1,4 @@
-"""`tdmm train`: corpora to models; the evaluator. `tdmm train vq` is `tdmm.cli.train_vq`."""
+"""`tdmm train`: corpora to models; the evaluator. `tdmm train vq` and `lm` are modules of their own."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from tdmm.cli import paths, train_vq
+from tdmm.cli import paths, train_lm, train_vq
 from tdmm.cli.console import Console
 from tdmm.cli.options import (
     DebugOption,
@@ -31,6 +31,7 @@ group = typer.Typer(
     help="Train the models of tdmm on a corpus.",
 )
 group.command("vq")(train_vq.command)
+group.command("lm")(train_lm.command)
 
 
 @group.command("evaluator")

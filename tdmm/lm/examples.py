@@ -14,7 +14,7 @@ import numpy as np
 from tdmm.errors import LmError
 from tdmm.lm import sequences
 from tdmm.lm.templates import instruction
-from tdmm.lm.timeline import timeline_of
+from tdmm.lm.timeline import tells_when, timeline_of
 from tdmm.lm.vocabulary import DETAILS, TASKS, BoundVocabulary
 
 DROPPED = 0.1  # of the prompts
@@ -69,13 +69,16 @@ def sample_example(
     random: np.random.Generator,
     mix: TaskMix = DEFAULT_MIX,
     *,
+    seen: np.ndarray | None = None,
     instructed: bool = False,
     dropped: float = DROPPED,
 ) -> Example:
     """An example of a clip: its manifest line and its codes (T, Q).
 
-    instructed: with an instruction in words, for a base model that knows languages. dropped: share of empty prompts.
-    Raises `LmError` where the mix has no task for which the clip has what is needed, and for a motion that is too long.
+    seen: the codes that are described and asked about, where these are not the motion's own but those of what a camera
+    saw of it. instructed: with an instruction in words, for a base model that knows languages. dropped: share of empty
+    prompts. Raises `LmError` where the mix has no task for which the clip has what is needed, and for a motion that is
+    too long.
     """
     if len(codes) > bound.vocabulary.longest:
         raise LmError(
@@ -90,8 +93,9 @@ def sample_example(
     task = _draw(tasks, random)
     if task == "describe":
         details = {detail: mix.weight(detail) for detail in details_of(line, mix)}
-        return example_of("describe", line, codes, bound, random, detail=_draw(details, random), instructed=instructed)
-    return example_of(task, line, codes, bound, random, instructed=instructed, dropped=dropped)
+        detail = _draw(details, random)
+        return _made("describe", line, codes, bound, random, detail=detail, seen=seen, instructed=instructed)
+    return _made(task, line, codes, bound, random, seen=seen, instructed=instructed, dropped=dropped)
 
 
 def example_of(
@@ -102,21 +106,38 @@ def example_of(
     random: np.random.Generator,
     *,
     detail: str = "short",
+    seen: np.ndarray | None = None,
     instructed: bool = False,
     dropped: float = 0.0,
 ) -> Example:
     """An example of one task; see `sample_example`. Raises `LmError` where the clip lacks what the task needs."""
-    steps = len(codes)
-    if task not in tasks_of(line, steps) or (task == "describe" and detail not in details_of(line)):
+    if task not in tasks_of(line, len(codes)) or (task == "describe" and detail not in details_of(line)):
         raise LmError(f"{_name(line)}: lacks what the task {f'{task} {detail}' if task == 'describe' else task} needs")
+    return _made(task, line, codes, bound, random, detail=detail, seen=seen, instructed=instructed, dropped=dropped)
+
+
+def _made(
+    task: str,
+    line: Mapping[str, Any],
+    codes: np.ndarray,
+    bound: BoundVocabulary,
+    random: np.random.Generator,
+    *,
+    detail: str = "short",
+    seen: np.ndarray | None = None,
+    instructed: bool = False,
+    dropped: float = 0.0,
+) -> Example:
+    """An example of a task for which the clip has what is needed."""
+    steps = len(codes)
     said = instruction(task, detail if task == "describe" else "", random) if instructed else ""
     if task == "describe":
-        given = sequences.describe_given(bound, codes, detail, said)
+        given = sequences.describe_given(bound, codes if seen is None else seen, detail, said)
         return _example(given, sequences.text_written(bound, _caption(line, detail, random)), task)
     if task == "ask":
         asked = _questions(line)
         question, answer = asked[int(random.integers(len(asked)))]
-        given = sequences.ask_given(bound, codes, question, said)
+        given = sequences.ask_given(bound, codes if seen is None else seen, question, said)
         return _example(given, sequences.text_written(bound, answer), task)
     prompt = ""
     if task != "predict":
@@ -153,8 +174,7 @@ def tasks_of(line: Mapping[str, Any], steps: int, mix: TaskMix = DEFAULT_MIX) ->
 def details_of(line: Mapping[str, Any], mix: TaskMix = DEFAULT_MIX) -> list[str]:
     """The details in which a clip can be described, of those that the mix has."""
     possible = {detail: any(map(_is_text, _captions(line, detail))) for detail in _CAPTIONS}
-    # Which words it draws decides nothing about whether there is one.
-    possible["timeline"] = bool(mix.timeline) and bool(timeline_of(line, np.random.default_rng(0)))
+    possible["timeline"] = bool(mix.timeline) and tells_when(line)
     return [detail for detail in DETAILS if possible[detail] and mix.weight(detail)]
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -14,6 +14,7 @@ from tdmm.lm.examples import Example
 if TYPE_CHECKING:
     import torch
 
+MOST_TOO_LONG = 20
 NO_TARGET = -100  # what the losses of transformers leave out
 
 
@@ -73,6 +74,29 @@ def pack(examples: Sequence[Example], length: int, pad: int) -> Packed:
         rest = int(free[row])
         positions[row, length - rest :] = np.arange(rest)
     return Packed(ids, targets, positions, documents)
+
+
+def filled(examples: Iterator[Example], rows: int, length: int) -> list[Example]:
+    """As many examples as `pack` brings into so many rows: until one has no room, which is left out.
+
+    Those that are longer than a row are passed over; raises `LmError` where most are.
+    """
+    free = np.full(rows, length)
+    found: list[Example] = []
+    too_long = 0
+    for example in examples:
+        size = len(example.ids)
+        if size > length:
+            too_long += 1
+            if too_long > len(found) + MOST_TOO_LONG:
+                raise LmError(f"packing: most examples are longer than a row of {length} tokens; take longer rows")
+            continue
+        row = int(np.argmax(free >= size))
+        if free[row] < size:
+            break
+        free[row] -= size
+        found.append(example)
+    return found
 
 
 def block_causal_mask(documents: torch.Tensor) -> torch.Tensor:

@@ -24,22 +24,36 @@ def timeline_of(line: Mapping[str, Any], random: np.random.Generator) -> str:
     """The timeline of a manifest line; empty where it does not tell what happens when, or in words not known here."""
     voice = Voice(random, _PERSON)
     shown, absent = [], ""
+    for fields, event in _events(line):
+        if event.absent:
+            absent += along(event, voice)
+        elif fields.get("throughout"):
+            shown.append(f"whole clip: {clause(event, 'third', voice)}")
+        else:
+            shown.append(f"{fields['start']:.1f}-{fields['end']:.1f} s: {clause(event, 'third', voice)}")
+    return tidy("; ".join(shown) + absent) if shown else ""
+
+
+def tells_when(line: Mapping[str, Any]) -> bool:
+    """Whether a manifest line has a timeline."""
+    return any(not event.absent for _, event in _events(line))
+
+
+def _events(line: Mapping[str, Any]) -> list[tuple[Mapping[str, Any], Event]]:
+    """What the line tells, and the events, in their order; none where one of them is not known or has no times."""
+    found = []
     for fields in sorted(
         line.get("events") or (), key=lambda one: (not one.get("throughout"), one.get("start") or 0.0)
     ):
         try:
             event = _event(fields)
         except (CorpusError, KeyError, TypeError, ValueError):
-            return ""
-        if event.absent:
-            absent += along(event, voice)
-        elif fields.get("throughout"):
-            shown.append(f"whole clip: {clause(event, 'third', voice)}")
-        elif fields.get("start") is None or fields.get("end") is None:
-            return ""
-        else:
-            shown.append(f"{fields['start']:.1f}-{fields['end']:.1f} s: {clause(event, 'third', voice)}")
-    return tidy("; ".join(shown) + absent) if shown else ""
+            return []
+        is_timed = fields.get("start") is not None and fields.get("end") is not None
+        if not (event.absent or fields.get("throughout") or is_timed):
+            return []
+        found.append((fields, event))
+    return found
 
 
 def _event(fields: Mapping[str, Any]) -> Event:
