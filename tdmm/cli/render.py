@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import json
-import re
 import sys
 import time
 from collections.abc import Iterable, Iterator
 from contextlib import closing, contextmanager
-from enum import Enum
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -28,6 +26,7 @@ from tdmm.cli.options import (
     VerboseOption,
     choose_device,
 )
+from tdmm.cli.render_options import FpsOption, SizeOption, StyleOption, View, ViewOption, render_options
 from tdmm.cli.usage import UsageError
 
 if TYPE_CHECKING:
@@ -37,25 +36,6 @@ if TYPE_CHECKING:
     from tdmm.motion import FaceMotion
     from tdmm.render import RenderOptions
     from tdmm.render.pictures import Pictures
-
-
-class Style(str, Enum):
-    """How the head is drawn."""
-
-    skin = "skin"
-    clay = "clay"
-    wire = "wire"
-    normals = "normals"
-
-
-class View(str, Enum):
-    """Where it is seen from."""
-
-    front = "front"
-    three_quarter = "three-quarter"
-    side = "side"
-    turntable = "turntable"
-    camera = "camera"
 
 
 def command(
@@ -79,15 +59,10 @@ def command(
         float | None,
         typer.Option("--opacity", metavar="0..1", help="With --over: how solid the head is.", show_default="0.85"),
     ] = None,
-    style: Annotated[Style | None, typer.Option("--style", help="How the head is drawn.", show_default="skin")] = None,
-    view: Annotated[
-        View | None,
-        typer.Option("--view", help="Where it is seen from; camera is the motion's own camera.", show_default="front"),
-    ] = None,
-    size: Annotated[
-        str | None, typer.Option("--size", metavar="N|WxH", help="Pixels of the picture, for example 512 or 1280x720.")
-    ] = None,
-    fps: Annotated[float | None, typer.Option("--fps", help="Frames per second of the result.")] = None,
+    style: StyleOption = None,
+    view: ViewOption = None,
+    size: SizeOption = None,
+    fps: FpsOption = None,
     frame: Annotated[
         int | None, typer.Option("--frame", metavar="N", help="With OUT.png: which frame, from 0; else the middle one.")
     ] = None,
@@ -132,20 +107,9 @@ def command(
         paths.refuse_same([*sources, *filter(None, (over, beside))], output)
         paths.check_place(output, force=force)
 
-    given: dict[str, Any] = {
-        "style": style and style.value,
-        "view": view and view.value,
-        "size": size and _size(size),
-        "opacity": opacity,
-        "fps": fps,
-        "identity": identity,
-        "seed": seed,
-    }
-
     from tdmm.io.video import format_of, write_video
-    from tdmm.render import RenderOptions
 
-    options = RenderOptions(**{name: value for name, value in given.items() if value is not None})
+    options = render_options(style=style, view=view, size=size, opacity=opacity, fps=fps, identity=identity, seed=seed)
     format = "mp4" if output == paths.STANDARD else format_of(output)
     started = time.perf_counter()
     loaded = [_read(source) for source in sources]
@@ -208,15 +172,6 @@ def _read(source: str) -> FaceMotion:
     from tdmm.io.motion_file import read_motion
 
     return read_motion(paths.stdin_bytes() if source == paths.STANDARD else Path(source))
-
-
-def _size(text: str) -> tuple[int, int]:
-    """(H, W) from `512` or `1280x720` (width first, as people write it)."""
-    found = re.fullmatch(r"(\d+)(?:x(\d+))?", text)
-    if not found or min(int(part) for part in found.groups() if part) < 1:
-        raise UsageError(f"--size {text}: expected pixels such as 512, or width x height such as 1280x720")
-    width = int(found[1])
-    return (int(found[2]) if found[2] else width, width)
 
 
 def _chosen_frame(total: int, frame: int | None) -> int:
