@@ -14,7 +14,7 @@ from typing import Annotated
 import typer
 
 from tdmm import __version__
-from tdmm.cli import doctor, evaluate, fit, generate_corpus, info, render, tokenize, train
+from tdmm.cli import animate, describe, doctor, evaluate, fit, generate_corpus, info, render, tokenize, train
 from tdmm.errors import TdmmError
 
 EXIT_FAILED = 1
@@ -52,11 +52,13 @@ def _tdmm(
       tdmm fit clip.mp4 -o motion.npz             follow the face of a video
       tdmm render motion.npz -o motion.mp4        draw the motion as a head
       tdmm fit clip.mp4 | tdmm render - -o head.gif
+      tdmm animate "smiles, then nods" -o out.mp4 write the motion of a prompt
+      tdmm fit clip.mp4 | tdmm describe -         say what a motion shows
       tdmm COMMAND --help                         options and examples of a command
     """
 
 
-for command in (fit, render, tokenize, generate_corpus, info, doctor):
+for command in (fit, describe, animate, render, tokenize, generate_corpus, info, doctor):
     app.command(name=command.__name__.rpartition(".")[2].replace("_", "-"))(command.command)
 
 
