@@ -14,11 +14,13 @@ help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 	@echo "PYTHON=python3.11 make ... chooses the interpreter (3.10 to 3.12) of a new .venv."
 
-demo: $(VENV)/.ready ## Fit the example clip and write out/overlay.mp4 and out/head.gif
+demo: $(VENV)/.ready ## Fit the example clip, say what it shows, animate a prompt: out/*.mp4, out/head.gif
 	@mkdir -p out
 	$(BIN)/tdmm fit $(CLIP) -o out/motion.npz --force --preview out/overlay.mp4
+	$(BIN)/tdmm describe out/motion.npz
 	$(BIN)/tdmm render out/motion.npz --size 360 -o out/head.gif --force
-	@echo "look at out/overlay.mp4 and out/head.gif"
+	$(BIN)/tdmm animate "smiles then nods" -o out/animated.mp4 --force
+	@echo "look at out/overlay.mp4, out/head.gif and out/animated.mp4"
 
 test: $(VENV)/.ready-test ## Run the tests
 	$(BIN)/python -m pytest

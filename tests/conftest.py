@@ -68,3 +68,28 @@ def tiny_codec_folder(tmp_path_factory: pytest.TempPathFactory, tiny_corpus: Pat
     options = TrainOptions(steps=20, batch=16, frames=48, every=20)
     train_vq([tiny_corpus], folder, load_face_model(), config=CodecConfig(face=stream, head=stream), options=options)
     return folder
+
+
+@pytest.fixture(scope="session")
+def tiny_lm_folder(tmp_path_factory: pytest.TempPathFactory, tiny_codec_folder: Path) -> Path:
+    """The folder of a language model of random weights that knows 24 steps of tokens of `tiny_codec_folder`."""
+    import torch
+
+    from tdmm.lm.backbone import BackboneConfig, new_backbone
+    from tdmm.lm.model_folder import save_language_model
+    from tdmm.lm.prompt_words import words_of
+    from tdmm.lm.tokenizer import learn_tokenizer
+    from tdmm.lm.vocabulary import MotionVocabulary
+    from tdmm.vq.codec import load_codec
+
+    codec = load_codec(tiny_codec_folder)
+    texts = ["She smiles, then nods twice.", "A man winks with the left eye.", "0.4-1.9 s: smiles; 2.1-3.0 s: nods"] * 3
+    vocabulary = MotionVocabulary(codec.config.streams, codec.config.sizes, longest=24)
+    bound = vocabulary.bind(learn_tokenizer(texts, 400))
+    size = BackboneConfig(hidden=16, layers=2, heads=2, kv_heads=1, head_size=8, intermediate=24, positions=512)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        network = new_backbone(bound, size)
+    folder = tmp_path_factory.mktemp("tiny") / "lm"
+    save_language_model(folder, network, bound, {"codec": codec.fingerprint}, words_of(texts))
+    return folder

@@ -11,6 +11,8 @@ import shlex
 import shutil
 import subprocess
 import sys
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -56,6 +58,42 @@ def frame_count(path: Path) -> int:
         return sum(1 for _ in video)
 
 
+def prepared(name: str, clip: Path, folder: Path) -> list[object]:
+    """What an example is given, after what it needs has been put into the folder in which it runs."""
+    if name == "many":
+        (folder / "clips").mkdir()
+        for one in ("one.mp4", "two.mp4"):
+            shutil.copy(clip, folder / "clips" / one)
+        return ["clips", "out"]
+    if name == "styles":
+        model = load_face_model()
+        weights = np.zeros((2, len(model.expression_names)), np.float32)
+        motion = make_motion(weights, model.expression_names, face_model=model.name, face_model_sha256=model.sha256)
+        write_motion(motion, folder / "motion.npz")
+        return ["motion.npz", "."]
+    own: dict[str, list[object]] = {"animate": ["out"], "generate_corpus": ["out", 2], "corpus": [clip.parent, "out"]}
+    return own.get(name, [clip, "out"])
+
+
+@pytest.fixture(scope="module")
+def ran(request, clip, tmp_path_factory) -> Iterator[Callable[[str], tuple[str, Path]]]:
+    """What an example printed, and the folder that it wrote.
+
+    Those of this run are run two at a time: each is a chain of processes, most of whose time is one core's.
+    """
+    asked = {item.name.removeprefix("test_example_") for item in request.session.items if item.path == request.path}
+
+    def work(name: str) -> tuple[str, Path]:
+        folder = tmp_path_factory.mktemp(name)
+        arguments = prepared(name, clip, folder)
+        return run(ROOT / "examples" / f"{name}.sh", *arguments, folder=folder), folder / "out"
+
+    with ThreadPoolExecutor(2) as pool:
+        works = {path.stem: pool.submit(work, path.stem) for path in EXAMPLES if path.stem in asked}
+        yield lambda name: works[name].result()
+        pool.shutdown(cancel_futures=True)
+
+
 def test_every_example_is_run_here():
     tested = {f"{name.removeprefix('test_example_')}.sh" for name in globals() if name.startswith("test_example_")}
     assert {path.name for path in EXAMPLES} == tested
@@ -67,45 +105,74 @@ def test_examples_stop_at_the_first_error(path):
     assert os.access(path, os.X_OK)
 
 
-def test_example_fit_and_overlay(clip, tmp_path):
-    told = run(ROOT / "examples" / "fit_and_overlay.sh", clip, tmp_path / "out", folder=tmp_path)
+def test_example_animate(ran):
+    _, out = ran("animate")
+    assert frame_count(out / "nod.mp4") >= 25
+    assert frame_count(out / "four.gif") == 50
+    first, both = read_motion(out / "first.npz"), read_motion(out / "both.npz")
+    assert (len(first), len(both), both.text) == (50, 100, "raises both eyebrows, then shakes the head")
+    assert both[:50].expression.tolist() == first.expression.tolist()
+    names = ["0001-yawns.npz", "0002-looks-up-and-to-the-left.npz", "0003-laughs-out-loud.npz"]
+    assert sorted(os.listdir(out / "motions")) == names
+
+
+def test_example_corpus(ran, clip):
+    told, out = ran("corpus")
+    (line,) = map(json.loads, told.splitlines())
+    assert line == {"id": "clip", "video": "videos/clip.mp4", "motion": "motions/clip.npz"}
+    assert len(read_motion(out / "motions" / "clip.npz")) == 3
+    assert run(ROOT / "examples" / "corpus.sh", clip.parent, out, folder=out.parent) == told
+
+
+def test_example_describe(ran):
+    told, out = ran("describe")
+    lines = told.splitlines()
+    assert len(lines) == 5
+    assert all(lines)
+    assert lines[3] in ("Yes.", "No.")
+    (line,) = map(json.loads, (out / "captions.jsonl").read_text().splitlines())
+    assert (line["id"], line["text"], line["detail"]) == ("clip", lines[0], "short")
+    assert isinstance(line["events"], list)
+
+
+def test_example_fit_and_overlay(ran):
+    told, out = ran("fit_and_overlay")
     assert "tdmm-head-1" in told
-    assert len(read_motion(tmp_path / "out" / "motion.npz")) == 3
-    assert frame_count(tmp_path / "out" / "overlay.mp4") == 3
+    assert len(read_motion(out / "motion.npz")) == 3
+    assert frame_count(out / "overlay.mp4") == 3
 
 
-def test_example_pipe(clip, tmp_path):
-    run(ROOT / "examples" / "pipe.sh", clip, tmp_path, folder=tmp_path)
-    assert frame_count(tmp_path / "head.mp4") == 3
-
-
-def test_example_many(clip, tmp_path):
-    clips = tmp_path / "clips"
-    clips.mkdir()
-    shutil.copy(clip, clips / "one.mp4")
-    shutil.copy(clip, clips / "two.mp4")
-    run(ROOT / "examples" / "many.sh", clips, tmp_path / "out", folder=tmp_path)
-    assert sorted(os.listdir(tmp_path / "out" / "motions")) == ["one.npz", "two.npz"]
-    assert frame_count(tmp_path / "out" / "grid.mp4") == 3
-
-
-def test_example_generate_corpus(tmp_path):
-    told = run(ROOT / "examples" / "generate_corpus.sh", tmp_path / "corpus", 2, folder=tmp_path)
+def test_example_generate_corpus(ran):
+    told, out = ran("generate_corpus")
     assert "clips" in told
-    lines = [json.loads(line) for line in (tmp_path / "corpus" / "manifest.jsonl").read_text().splitlines()]
+    lines = [json.loads(line) for line in (out / "manifest.jsonl").read_text().splitlines()]
     assert len(lines) == 8
     lines.sort(key=lambda line: line["id"], reverse=True)  # in the manifest they stand as they were finished
     assert [line["id"] for line in lines[2:4]] == ["s1-0000003", "s1-0000002"]
     assert lines[2]["text"] == lines[3]["text"] == "nope"
-    assert frame_count(tmp_path / "corpus" / lines[0]["video"]) == len(
-        read_motion(tmp_path / "corpus" / lines[0]["motion"])
-    )
-    assert "<html" in (tmp_path / "corpus" / "report.html").read_text()
+    assert frame_count(out / lines[0]["video"]) == len(read_motion(out / lines[0]["motion"]))
+    assert "<html" in (out / "report.html").read_text()
 
 
-def test_example_tokens(clip, tmp_path):
-    told = run(ROOT / "examples" / "tokens.sh", clip, tmp_path / "out", folder=tmp_path)
-    out = tmp_path / "out"
+def test_example_many(ran):
+    _, out = ran("many")
+    assert sorted(os.listdir(out / "motions")) == ["one.npz", "two.npz"]
+    assert frame_count(out / "grid.mp4") == 3
+
+
+def test_example_pipe(ran):
+    _, out = ran("pipe")
+    assert frame_count(out / "head.mp4") == 3
+
+
+def test_example_styles(ran):
+    _, out = ran("styles")
+    stills = {name: (out.parent / f"{name}.png").read_bytes() for name in ("skin", "clay", "wire", "normals")}
+    assert len(set(stills.values())) == 4
+
+
+def test_example_tokens(ran):
+    told, out = ran("tokens")
     (tokens,) = read_tokens(out / "tokens.jsonl")
     assert (tokens.id, tokens.frames, tokens.tokens_per_second) == ("clip", 3, 37.5)
     fitted, decoded = (read_motion(out / where / "clip.npz") for where in ("fitted", "decoded"))
@@ -113,24 +180,6 @@ def test_example_tokens(clip, tmp_path):
     assert np.abs(fitted.expression - decoded.expression).max() < 0.5
     assert re.search(r"tokens per second +37.5", told)
     assert "face mean" in told
-
-
-def test_example_corpus(clip, tmp_path):
-    told = run(ROOT / "examples" / "corpus.sh", clip.parent, tmp_path / "corpus", folder=tmp_path)
-    (line,) = map(json.loads, told.splitlines())
-    assert line == {"id": "clip", "video": "videos/clip.mp4", "motion": "motions/clip.npz"}
-    assert len(read_motion(tmp_path / "corpus" / "motions" / "clip.npz")) == 3
-    assert run(ROOT / "examples" / "corpus.sh", clip.parent, tmp_path / "corpus", folder=tmp_path) == told
-
-
-def test_example_styles(tmp_path):
-    model = load_face_model()
-    weights = np.zeros((2, len(model.expression_names)), np.float32)
-    motion = make_motion(weights, model.expression_names, face_model=model.name, face_model_sha256=model.sha256)
-    write_motion(motion, tmp_path / "motion.npz")
-    run(ROOT / "examples" / "styles.sh", "motion.npz", ".", folder=tmp_path)
-    stills = {name: (tmp_path / f"{name}.png").read_bytes() for name in ("skin", "clay", "wire", "normals")}
-    assert len(set(stills.values())) == 4
 
 
 # -- the README ----------------------------------------------------------------------------------------

@@ -34,6 +34,11 @@ def test_the_python_page_runs(tmp_path, monkeypatch, capsys):
     assert names["decoded"].expression_column("mouthSmileLeft").max() > 0.7
     assert [len(one) for one in names["kept"]] == [50, 50]
     assert np.abs(names["live"].expression - names["decoded"].expression).max() < 1e-4
+    assert (len(names["nodding"]), len(names["talking"]), names["nodding"].text) == (75, 50, "smiles, then nods")
+    assert [len(motion) for motion in names["variants"][0]] == [25, 25]
+    assert all((names["told"], names["timeline"], *names["answers"]))
+    assert isinstance(names["events"], list)
+    assert names["codes"].shape == (4, 6)
     assert (names["coded"].motions, names["coded"].failures) == (40, ())
     assert names["made"].clips == 40
     assert names["scores"].score("R-Precision top-1", "embedding").mean > 0.9
@@ -42,7 +47,7 @@ def test_the_python_page_runs(tmp_path, monkeypatch, capsys):
     assert names["message"].startswith("smile.mp4: expected a motion file")
 
 
-@pytest.mark.parametrize("page", ["conventions.md", "face-models.md", "python.md", "tokens.md"])
+@pytest.mark.parametrize("page", ["conventions.md", "face-models.md", "language.md", "python.md", "tokens.md"])
 def test_links_between_pages_lead_somewhere(page):
     text = (DOCS / page).read_text()
     for target in re.findall(r"\]\(([^)]+)\)", text):

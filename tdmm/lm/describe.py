@@ -29,7 +29,7 @@ from tdmm.vq.corpora import OnFailure, in_batches
 if TYPE_CHECKING:
     from tdmm.lm.model_folder import LanguageModel
     from tdmm.lm.moments import Timeline
-    from tdmm.lm.questions import Asked
+    from tdmm.lm.questions import Asked, Seen
     from tdmm.vq.codec import Codec
 
 # The likeliest token each time: a description is not to be made up.
@@ -200,20 +200,14 @@ class Reader:
             for asked, own, shown in zip(put, forms, seen, strict=True)
         ]
 
-    def _seen(self, motions: Sequence[Read], put: Sequence[Sequence[Asked]]) -> list[set[str]]:
-        """The ids of what is seen, of motions about which something is asked that depends on it."""
-        checked = [any(question.checks for question in asked) for asked in put]
+    def _seen(self, motions: Sequence[Read], put: Sequence[Sequence[Asked]]) -> list[Seen]:
+        """What is seen, by the timelines, of motions about which something is asked that depends on it."""
         needed = [
-            check or (bool(asked) and len(one.parts) > 1)
-            for one, asked, check in zip(motions, put, checked, strict=True)
+            any(question.checks for question in asked) or (bool(asked) and len(one.parts) > 1)
+            for one, asked in zip(motions, put, strict=True)
         ]
-        self._write([one for one, need in zip(motions, needed, strict=True) if need], "timeline")
-        return [
-            {moment.event.id for part in _timelines(one) for moment in part.moments if moment.event is not None}
-            if need
-            else set()
-            for one, need in zip(motions, needed, strict=True)
-        ]
+        timelines = iter(self._timelines([one for one, need in zip(motions, needed, strict=True) if need]))
+        return [_times(next(timelines)) if need else {} for need in needed]
 
     # -- parts -------------------------------------------------------------------------------------------
 
@@ -356,6 +350,16 @@ def ask(
     asked = [questions] if isinstance(questions, str) else list(questions)
     (found,) = reader.ask(reader.read([motion]), [asked])
     return found[0] if isinstance(questions, str) else found
+
+
+def _times(timeline: Timeline) -> dict[str, tuple[float, float]]:
+    """By id when it begins, and how many seconds it lasts in all."""
+    found: dict[str, tuple[float, float]] = {}
+    for moment in timeline.moments:
+        if moment.event is not None:
+            start, seconds = found.get(moment.event.id, (moment.start, 0.0))
+            found[moment.event.id] = min(start, moment.start), seconds + moment.end - moment.start
+    return found
 
 
 def _timelines(one: Read) -> list[Timeline]:

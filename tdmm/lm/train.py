@@ -45,14 +45,14 @@ Progress = Callable[[dict[str, Any]], None]
 class TrainOptions:
     """How a language model is trained.
 
-    base: a causal language model or an encoder-decoder of Hugging Face, by id or folder; one that `train_lm` made learns
-    on; or none: from nothing, as
-    `backbone` says, with a text vocabulary of `text_tokens` that is learnt from the corpora. encoder_decoder: from
-    nothing, but so. lora: rank of adapters (0: all weights learn). steps of `accumulate` x `rows` rows of `length`
-    tokens for each process; learning_rate: the highest; every: steps between two looks at the val split, each of which
-    is a checkpoint; seconds: at most so long; ema: decay of the mean of weights that is kept (0: none); text_weight: of
-    a token of text beside one of motion; coarse_weight: of a code that says what happens beside those that say how
-    exactly; fitted: variants of each clip as a fit would give it back; seed: of all draws.
+    base: a causal language model or an encoder-decoder of Hugging Face, by id or folder; one that `train_lm` made
+    learns on; or none: from nothing, as `backbone` says, with a text vocabulary of `text_tokens` that is learnt from
+    the corpora. encoder_decoder: from nothing, but so. lora: rank of adapters (0: all weights learn). steps of
+    `accumulate` x `rows` rows of `length` tokens for each process; learning_rate: the highest; every: steps between two
+    looks at the val split, each of which is a checkpoint; seconds: at most so long; ema: decay of the mean of weights
+    that is kept (0: none); text_weight: of a token of text beside one of motion; coarse_weight: of a code that says
+    what happens beside those that say how exactly; fitted: variants of each clip as a fit would give it back; seed: of
+    all draws.
     """
 
     base: str = NONE

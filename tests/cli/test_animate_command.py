@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 
 from tdmm.cli import animate_work
+from tdmm.cli.animate import DRAFTS
 from tdmm.evaluate.inputs import motion_predictions
 from tdmm.io.motion_file import motion_bytes, read_motion, write_motion
 from tdmm.io.motion_stream import read_motion_stream
@@ -26,11 +27,11 @@ from tdmm.vq.codec import load_codec
 
 @pytest.fixture
 def animate(tdmm, tiny_lm_folder, tiny_codec_folder, tmp_path, monkeypatch):
-    """In a folder of its own, with the small model."""
+    """In a folder of its own, with the small model; what it writes first is what it gives."""
     monkeypatch.chdir(tmp_path)
 
     def call(*arguments: object, **others: object):
-        own = ("--model", tiny_lm_folder, "--codec", tiny_codec_folder, "--device", "cpu")
+        own = ("--model", tiny_lm_folder, "--codec", tiny_codec_folder, "--device", "cpu", "--drafts", 1)
         return tdmm("animate", *own, *arguments, **others)
 
     return call
@@ -131,6 +132,14 @@ def test_whose_face_it_is(animate, tdmm, motion):
     animate("smiles", "-o", "mean.npz", "--seconds", 1)
     assert len(read_motion("mean.npz").shape) == 0
     assert "expected motion, mean, random or a motion file" in animate("smiles", "--identity", "nobody").error_line
+
+
+def test_of_drafts_the_one_is_kept_that_reads_as_its_prompt(animate, tdmm, animator, tiny_lm_folder, tiny_codec_folder):
+    assert animate("smiles", "--drafts", 3, "--seconds", 1, "-o", "three.npz").code == 0
+    assert read_motion("three.npz") == motion_of(animator, "smiles", seconds=1, best_of=3)
+    own = ("--model", tiny_lm_folder, "--codec", tiny_codec_folder, "--device", "cpu")
+    assert tdmm("animate", "nods", *own, "--seconds", 1, "-o", "usual.npz").code == 0
+    assert read_motion("usual.npz") == motion_of(animator, "nods", seconds=1, best_of=DRAFTS)
 
 
 def test_the_best_of_some_is_what_the_evaluator_likes(animate, animator):
@@ -262,6 +271,8 @@ def test_prompts_that_cannot_be_animated_are_told_and_the_others_done(animate):
         (["smiles", "nods", "--stream"], "--stream gives the frames of one motion"),
         (["smiles", "--stream", "-o", "out.npz"], "--stream writes lines of JSON"),
         (["smiles", "--stream", "--best-of", 2], "--best-of chooses among whole motions"),
+        (["smiles", "--stream", "--drafts", 2], "--drafts chooses among whole motions"),
+        (["smiles", "--drafts", 2, "--best-of", 2], "choose one"),
         (["smiles", "-n", 2, "--temperature", 0, "-o", "out/"], "there are no variants"),
         (["smiles", "--json"], "name a file with -o"),
         (["smiles", "--split", "test"], "--split chooses clips of a corpus"),

@@ -55,6 +55,8 @@ def test_help_imports_nothing_heavy(arguments):
 
 def test_only_commands_that_work_are_there():
     assert [" ".join(name) for name in COMMANDS] == [
+        "animate",
+        "describe",
         "doctor",
         "evaluate animate",
         "evaluate describe",
@@ -67,6 +69,7 @@ def test_only_commands_that_work_are_there():
         "render",
         "tokenize",
         "train evaluator",
+        "train lm",
         "train vq",
     ]
 
@@ -159,7 +162,7 @@ def test_the_defaults_that_help_shows_are_the_real_ones():
 
 
 def test_the_choices_are_all_there():
-    from tdmm.cli.render import Style, View
+    from tdmm.cli.render_options import Style, View
     from tdmm.render import STYLE_NAMES, VIEW_NAMES
 
     assert {style.value for style in Style} == set(STYLE_NAMES)

@@ -30,7 +30,7 @@ def planned() -> list[PlannedClip]:
 
 @lru_cache(maxsize=1)
 def lines() -> list[dict[str, Any]]:
-    return [perform_clip(plan_clip(number, Settings(seed=SEED)))[1] for number in range(COUNT)]
+    return [perform_clip(clip)[1] for clip in planned()]
 
 
 def plain(text: str) -> str:

@@ -19,7 +19,7 @@ from tdmm.evaluate.tasks import animate
 from tdmm.evaluate.tasks.animate import evaluate_animate, failed_clip, measure_events
 from tdmm.io.motion_file import read_motion, write_motion
 
-CLIPS = 72
+CLIPS = 52
 
 
 @pytest.fixture(scope="module")

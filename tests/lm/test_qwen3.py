@@ -78,11 +78,19 @@ def test_logits_are_those_of_transformers_token_by_token(size, tied, by_step, tm
             cache.feed(torch.tensor([ids[place : place + 1]]))
 
 
+@pytest.fixture
+def use_threads():
+    """Set how many threads torch computes in. Afterwards they are as many as before: tests are slow in several."""
+    before = torch.get_num_threads()
+    yield torch.set_num_threads
+    torch.set_num_threads(before)
+
+
 @pytest.mark.parametrize("by_step", [False, True])
 @torch.inference_mode()
-def test_rows_of_a_batch_are_what_they_are_alone(by_step, tmp_path, monkeypatch):
+def test_rows_of_a_batch_are_what_they_are_alone(by_step, tmp_path, monkeypatch, use_threads):
     monkeypatch.setattr(qwen3, "THREAD_ROWS", 1)
-    monkeypatch.setattr(torch, "get_num_threads", lambda: 2)
+    use_threads(2)
     lm = saved(tmp_path)
     rows = [sequence(lm, 20 + 3 * number, number) for number in range(5)]
     cache = cache_of(lm, 6, by_step=by_step)  # one row is not needed
@@ -176,22 +184,18 @@ def test_weights_that_are_float32_or_large_go_through_torch(tmp_path, monkeypatc
     torch.testing.assert_close(cache.logits(whole(lm))[0], expected(lm, [5, 6, 7])[-1], rtol=1e-4, atol=1e-4)
 
 
-def test_few_tokens_are_read_in_one_thread_and_the_others_as_before(tmp_path, monkeypatch):
+def test_few_tokens_are_read_in_one_thread_and_the_others_as_before(tmp_path, monkeypatch, use_threads):
     lm, seen = saved(tmp_path / "lm"), []
     forward = Qwen3Cache._forward
     monkeypatch.setattr(Qwen3Cache, "_forward", lambda *a: (seen.append(torch.get_num_threads()), forward(*a))[1])
-    before = torch.get_num_threads()
-    torch.set_num_threads(3)
-    try:
-        for rows, length in ((1, 5), (4, qwen3.ALONE // 4), (4, qwen3.ALONE // 4 + 1)):
-            cache_of(lm, rows, length + 1).begin([sequence(lm, length)] * rows, [[]] * rows)
-        assert seen == [1, 1, 3]
-        assert torch.get_num_threads() == 3
-        monkeypatch.setattr(qwen3, "STEP_BYTES", 1)  # a large network
-        cache_of(lm, 1).begin([sequence(lm, 5)], [[]])
-        assert seen[-1] == 3
-    finally:
-        torch.set_num_threads(before)
+    use_threads(3)
+    for rows, length in ((1, 5), (4, qwen3.ALONE // 4), (4, qwen3.ALONE // 4 + 1)):
+        cache_of(lm, rows, length + 1).begin([sequence(lm, length)] * rows, [[]] * rows)
+    assert seen == [1, 1, 3]
+    assert torch.get_num_threads() == 3
+    monkeypatch.setattr(qwen3, "STEP_BYTES", 1)  # a large network
+    cache_of(lm, 1).begin([sequence(lm, 5)], [[]])
+    assert seen[-1] == 3
 
 
 def test_the_rotation_is_read_where_any_version_has_it(tmp_path):

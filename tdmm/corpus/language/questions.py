@@ -38,7 +38,7 @@ _NUMBERS = (
     "eight times",
 )
 # What would make "does the person ...?" a question of taste: near relatives of a behaviour.
-_RELATIVES = (
+RELATIVES = (
     {"smile", "grin", "smirk", "laugh", "giggle", "joy", "amusement", "excitement", "dimple", "laugh_speaking"},
     {"blink", "double_blink", "wink", "close_eyes", "flutter_lashes", "squeeze_eyes", "droop_lids", "yawn"},
     {"eye_twitch", "squint", "blink", "wink"},
@@ -204,7 +204,7 @@ def _yes_or_no(program: Program, voice: Voice) -> dict[str, str] | None:
         return _pair("yes-no", f"Does the person {bare_clause(event, 'base', voice)}?", "yes.")
     # Something else, which is no near relative of what there is and does not share its part of the face.
     shown = {event.id for event in present}
-    shown |= {name for family in _RELATIVES if family & shown for name in family}
+    shown |= {name for family in RELATIVES if family & shown for name in family}
     kind = voice.pick(("action", "head", "gaze", "speech"))
     others = [
         one

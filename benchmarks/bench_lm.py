@@ -1,0 +1,254 @@
+"""How well the language model writes and reads motions that it has not learned from: every row of what it must reach.
+
+The sets are those of language_sets: three splits of a corpus of a seed of its own, free prompts, and fits of rendered
+clips. Motions are written as `tdmm animate` writes them and texts as `tdmm describe` does, and both are scored by what
+`tdmm evaluate` scores by.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+from typing import TypeVar
+
+import numpy as np
+import torch
+
+from benchmarks.language_sets import COMPOSITION, PHRASING, SEED, TEST, fits, free, held_out
+from benchmarks.table import Row
+from tdmm.engine import LoadedOnce, in_processes, run_over, usable_cores
+from tdmm.errors import LmError
+from tdmm.evaluate.answers import AnswerScores, score_answers
+from tdmm.evaluate.attributes import AttributeScores, head_is_still, score_attributes
+from tdmm.evaluate.distribution import fid
+from tdmm.evaluate.evaluator.store import load_evaluator
+from tdmm.evaluate.events.accuracy import EventScores, Share, summarise_events
+from tdmm.evaluate.inputs import Reference
+from tdmm.evaluate.retrieval import retrieval
+from tdmm.evaluate.tasks.animate import failed_clip, measure_events
+from tdmm.io.motion_file import read_motion
+from tdmm.lm.animate import Animator
+from tdmm.lm.describe import Reader
+from tdmm.lm.model_folder import ASSET, CONFIG
+from tdmm.motion import FaceMotion
+
+# Clips of a split that are written and read: the first ones.
+CLIPS = 300
+AT_ONCE = 32
+HALVES = 10
+FREE = "free prompts"
+MOST_COUNT = 4
+# F1 of events, must and aim.
+EVENTS = {TEST: (0.93, 0.98), COMPOSITION: (0.88, 0.95), PHRASING: (0.80, 0.92), FREE: (0.75, 0.90)}
+# The detail whose scores are the rows: what `tdmm describe` says unless told otherwise.
+DETAIL, OTHER_DETAIL = "short", "long"
+
+References = Mapping[str, Reference]
+Some = TypeVar("Some")
+Found = TypeVar("Found")
+
+
+def run(corpus: Path | None = None, prompts: Path | None = None, fitted: Path | None = None) -> list[Row]:
+    """corpus, prompts, fitted: where the sets are kept, None: in folders of their own."""
+    if not (ASSET / CONFIG).is_file():
+        return [Row("language model", None, "", note="tdmm/assets/lm is not there")]
+    whole = held_out(corpus)
+    test, sets = whole[TEST], {**whole, FREE: free(prompts)}
+    read = fits(test, fitted)
+    sets = {name: _first(some) for name, some in sets.items()}
+    written = {name: animated(some) for name, some in sets.items()}
+    scores = {name: events_of(sets[name], some) for name, some in written.items()}
+    real = events_of(sets[TEST], _motions(sets[TEST]))
+    rows = of_the_evaluator(test, sets[TEST], written[TEST])
+    rows += of_events(sets, scores, real)
+    count = sum(map(len, sets.values()))
+    parsed = 100 * sum(map(len, written.values())) / count
+    return [
+        *rows,
+        *of_texts(sets[TEST], read),
+        Row("motions that parse", parsed, "%", 100, None, note=f"{count} that were written"),
+    ]
+
+
+def _first(references: References) -> References:
+    return dict(islice(references.items(), CLIPS))
+
+
+def _motions(references: References) -> dict[str, FaceMotion]:
+    return {name: read_motion(str(one.motion)) for name, one in references.items()}
+
+
+def _over(items: Sequence[Some], work: Callable[[Sequence[Some]], Sequence[Found]]) -> list[Found]:
+    """What comes of items that are worked on by some at once, in one process a core."""
+    parts = [items[start : start + AT_ONCE] for start in range(0, len(items), AT_ONCE)]
+    outcome = run_over(parts, work, engine=in_processes(usable_cores()))
+    if outcome.failures:
+        raise outcome.failures[0].error
+    return [found for part in outcome.results for found in part]
+
+
+# -- text to motion ----------------------------------------------------------------------------------------
+
+
+def animated(references: References) -> dict[str, FaceMotion]:
+    """The motions of the texts, but those that do not parse."""
+    found = _over([one.text for one in references.values()], LoadedOnce(_animator, _animate))
+    return {name: motion for name, motion in zip(references, found, strict=True) if motion is not None}
+
+
+def _animator() -> Animator:
+    torch.set_num_threads(1)
+    return Animator()
+
+
+def _animate(animator: Animator, texts: Sequence[str]) -> list[FaceMotion | None]:
+    try:
+        return [one.motion for (one,) in animator.animate(texts)]
+    except LmError:
+        return [None] if len(texts) == 1 else [one for text in texts for one in _animate(animator, [text])]
+
+
+def drawn() -> str:
+    """How motions are drawn: as the model likes it."""
+    sampling = Animator().sampling
+    return f"temperature {sampling.temperature:g}, top-p {sampling.top_p:g}, guidance {sampling.guidance:g}"
+
+
+def of_the_evaluator(test: References, asked: References, written: Mapping[str, FaceMotion]) -> list[Row]:
+    """Whether the texts find the motions, and how these are spread. asked: the part of the test set that was."""
+    evaluator = load_evaluator()
+    everything = evaluator.embed_motions(list(_motions(test).values()))
+    real = dict(zip(test, everything, strict=True))
+    made = evaluator.embed_motions(list(written.values()))
+    texts = evaluator.embed_texts([asked[name].text for name in written])
+    true = np.stack([real[name] for name in written])
+    top, best = (retrieval(texts, one, seed=SEED)["r_precision_top1"].mean for one in (made, true))
+    random = np.random.default_rng(SEED)
+    # As many as were written: the fewer there are, the farther apart any two sets seem.
+    size = min(len(made), len(test) // 2)
+    between = [fid(*np.split(everything[random.permutation(len(test))[: 2 * size]], 2)) for _ in range(HALVES)]
+    apart, usual = fid(true, made), float(np.mean(between))
+    told = f"FID {apart:.2f} of {len(made)} clips; of {size} real ones and {size} others {usual:.2f}, mean of {HALVES}"
+    note = f"{top:.3f}, of real motions {best:.3f}; pool 32, {len(made)} clips of {TEST}, seed {SEED}; {drawn()}"
+    return [
+        Row("L2M R-Precision top-1 over that of real motions", top / best, "", 0.90, 1.0, note=note),
+        Row("L2M FID over FID of two halves of the real set", apart / usual, "", 10, 3, False, told),
+    ]
+
+
+def events_of(references: References, motions: Mapping[str, FaceMotion]) -> EventScores:
+    """What motions show of what was said; one that is not there shows nothing."""
+    events = {name: list(one.line.get("events") or ()) for name, one in references.items()}
+    clips = _over([(name, motion, events[name]) for name, motion in motions.items()], measure_events)
+    clips += [failed_clip(name, events[name]) for name in references if name not in motions]
+    return summarise_events(clips)
+
+
+def of_events(sets: Mapping[str, References], scores: Mapping[str, EventScores], real: EventScores) -> list[Row]:
+    """Events, their order, side and count."""
+    rows = []
+    for name, (must, aim) in EVENTS.items():
+        overall = scores[name].overall
+        note = f"recall {overall.recall:.3f}, precision {overall.precision:.3f}; {len(scores[name].clips)} clips"
+        note += f"; real motions {real.overall.f1:.3f}" if name == TEST else ""
+        rows.append(Row(f"L2M event F1, {name}", overall.f1, "", must, aim, note=note))
+    for what, share, must, aim in (
+        ("order of two or three events right", lambda _, some: in_order(some), 95, 99),
+        ("left/right right", lambda _, some: some.side, 97, 99.5),
+        (f"counts (1-{MOST_COUNT}) right", lambda name, some: counted(sets[name], some), 92, 98),
+    ):
+        found = {name: share(name, some) for name, some in scores.items()}
+        others = ", ".join(f"{name} {100 * one.value:.1f}" for name, one in found.items() if name != TEST)
+        note = f"{found[TEST].of} on {TEST}, where real motions have {100 * share(TEST, real).value:.1f}; {others}"
+        rows.append(Row(f"L2M {what}", 100 * found[TEST].value, "%", must, aim, note=note))
+    return rows
+
+
+def in_order(scores: EventScores) -> Share:
+    """Of the clips in which two or three events are said, those whose order is right wherever one is said."""
+    clips = [clip.order for clip in scores.clips if len(clip.events) in (2, 3) and clip.order]
+    return Share(sum(map(all, clips)), len(clips))
+
+
+def counted(references: References, scores: EventScores) -> Share:
+    """Of the events that are shown, and said one to four times, those that are shown as often as is said."""
+    found = []
+    for clip in scores.clips:
+        said = [event for event in references[clip.id].line.get("events") or () if not event.get("absent")]
+        for event, result in zip(said, clip.events, strict=True):
+            if result.count is not None and event["count"] <= MOST_COUNT:
+                found.append(result.count)
+    return Share(sum(found), len(found))
+
+
+# -- motion to text ----------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Told:
+    """What is said of clips: attributes by detail, and answers."""
+
+    attributes: Mapping[str, AttributeScores]
+    answers: AnswerScores
+
+
+def told(references: References) -> Told:
+    """Scores of texts and answers about the motions of the references."""
+    asked = [[str(one["question"]) for one in some.line.get("questions") or ()] for some in references.values()]
+    files = [str(one.motion) for one in references.values()]
+    found = _over(list(zip(files, asked, strict=True)), LoadedOnce(_reader, _tell))
+    lines = [one.line for one in references.values()]
+    events, still = [line["events"] for line in lines], [head_is_still(line) for line in lines]
+    attributes = {
+        detail: score_attributes([texts[detail] for texts, _ in found], events, still)
+        for detail in (DETAIL, OTHER_DETAIL)
+    }
+    questions = [question for line in lines for question in line.get("questions") or ()]
+    return Told(attributes, score_answers([answer for _, some in found for answer in some], questions))
+
+
+def _reader() -> Reader:
+    torch.set_num_threads(1)
+    return Reader()
+
+
+def _tell(reader: Reader, items: Sequence[tuple[str, list[str]]]) -> list[tuple[dict[str, str], list[str]]]:
+    """Of each motion texts by detail, and answers."""
+    motions = reader.read([read_motion(file) for file, _ in items])
+    texts = {detail: reader.describe(motions, detail) for detail in (DETAIL, OTHER_DETAIL)}
+    answers = reader.ask(motions, [asked for _, asked in items])
+    return [({detail: texts[detail][number] for detail in texts}, some) for number, some in enumerate(answers)]
+
+
+def of_texts(test: References, fitted: References) -> list[Row]:
+    """Captions and answers, of true motions and of fits."""
+    of_test, of_fits = told(test), told(fitted)
+    rows = []
+    for name, some, clips, must, aim in (
+        (TEST, of_test, len(test), 0.92, 0.97),
+        ("fits of rendered test clips", of_fits, len(fitted), 0.80, 0.92),
+    ):
+        tally, other = some.attributes[DETAIL].overall, some.attributes[OTHER_DETAIL].overall
+        note = f"precision {tally.precision:.3f}, recall {tally.recall:.3f}; {clips} clips, {DETAIL} captions"
+        note += f"; {OTHER_DETAIL} ones {other.f1:.3f}"
+        rows.append(Row(f"M2L attribute F1, {name}", tally.f1, "", must, aim, note=note))
+    made_up = of_test.attributes[DETAIL]
+    note = f"share of what is said in so many words; {made_up.made_up / len(test):.3f} a caption; "
+    note += f"{OTHER_DETAIL} captions {of_test.attributes[OTHER_DETAIL].hallucination:.3f}"
+    note += f"; of fits {of_fits.attributes[DETAIL].hallucination:.3f}"
+    rows.append(Row("M2L hallucinated attributes", made_up.hallucination, "", 0.10, 0.03, False, note))
+    answers = of_test.answers
+    kinds = ", ".join(f"{kind} {answers.accuracy(kind):.2f}" for kind in sorted(answers.asked))
+    note = f"{sum(answers.asked.values())} questions; {kinds}; of fits {of_fits.answers.accuracy():.3f}"
+    return [*rows, Row("QA accuracy", answers.accuracy(), "", 0.90, 0.97, note=note)]
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.bench_lm", description=__doc__)
+    for option, what in (("--corpus", "held-out corpus"), ("--prompts", "free prompts"), ("--fitted", "fits")):
+        parser.add_argument(option, type=Path, metavar="FOLDER", help=f"where the {what} are kept")
+    for row in run(**vars(parser.parse_args())):
+        print(row)
