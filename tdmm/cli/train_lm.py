@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import json
-import os
 import sys
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -23,7 +21,7 @@ from tdmm.cli.options import (
     VerboseOption,
     choose_device,
 )
-from tdmm.cli.training_folder import CURVES, check_folder
+from tdmm.cli.training_folder import CURVES, check_folder, draw_curves, is_main, told_when_stopped
 from tdmm.cli.usage import UsageError
 from tdmm.errors import LmError, TdmmError
 
@@ -165,8 +163,7 @@ def command(
       tdmm animate "smiles, then nods" --model my-lm -o out.mp4
       accelerate launch --num_processes 8 -m tdmm train lm corpus -o my-lm
     """
-    # Under accelerate launch (torchrun), one process of several talks and looks after the folder.
-    main = os.environ.get("RANK", "0") == "0"
+    main = is_main()
     console = Console(quiet=quiet or not main, verbose=verbose and main)
     if preset not in PRESETS:
         raise UsageError(f"--preset {preset}: expected one of {', '.join(PRESETS)}")
@@ -248,41 +245,34 @@ def _train(
 
     console.detail(str(options))
     engine = choose_engine(EngineChoice.local, None, count_of_workers(workers), WORKER_BYTES)
-    try:
-        with console.steps("lm") as bar:
+    with told_when_stopped(output, console), console.steps("lm") as bar:
 
-            def reading(done: int, total: int) -> None:
-                if bar is not None:
-                    bar.to(done, total, "motions turned into tokens")
+        def reading(done: int, total: int) -> None:
+            if bar is not None:
+                bar.to(done, total, "motions turned into tokens")
 
-            def told(line: dict[str, Any]) -> None:
-                speed = f"{line['tokens_per_second'] / 1000:.0f}k tokens/s"
-                if "mfu" in line:
-                    speed += f", {line['mfu']:.1%} of the peak"
-                if bar is not None:
-                    bar.to(line["step"], line["steps"], f"loss {line['loss']:.3f}, {speed}")
-                val = ", ".join(f"{name} {value:.3f}" for name, value in line["val"].items())
-                console.say(f"step {line['step']}: loss {line['loss']:.3f}; val {val}; {speed}")
+        def told(line: dict[str, Any]) -> None:
+            speed = f"{line['tokens_per_second'] / 1000:.0f}k tokens/s"
+            if "mfu" in line:
+                speed += f", {line['mfu']:.1%} of the peak"
+            if bar is not None:
+                bar.to(line["step"], line["steps"], f"loss {line['loss']:.3f}, {speed}")
+            val = ", ".join(f"{name} {value:.3f}" for name, value in line["val"].items())
+            console.say(f"step {line['step']}: loss {line['loss']:.3f}; val {val}; {speed}")
 
-            found = train_lm(
-                corpora,
-                output,
-                options=options,
-                codec=codec,
-                face_model=face_model,
-                device=choose_device(device),
-                resume=resume,
-                engine=engine,
-                progress=told,
-                reading=reading,
-            )
-    except KeyboardInterrupt:
-        if any(Path(output).glob("checkpoint/*")):
-            console.say(f"{output}: stopped; go on with --resume")
-        raise
-    history = found.pop("history")
-    if os.environ.get("RANK", "0") == "0" and write_curves(history, Path(output) / CURVES):
-        console.detail(f"{output}/{CURVES} drawn")
+        found = train_lm(
+            corpora,
+            output,
+            options=options,
+            codec=codec,
+            face_model=face_model,
+            device=choose_device(device),
+            resume=resume,
+            engine=engine,
+            progress=told,
+            reading=reading,
+        )
+    draw_curves(write_curves, found.pop("history"), output, console)
     console.say(
         f"{output}: {found['steps']} steps, {found['clips']} clips to learn from, {found['parameters']} parameters"
     )

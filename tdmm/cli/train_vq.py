@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import json
-import os
 import sys
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -23,7 +21,7 @@ from tdmm.cli.options import (
     VerboseOption,
     choose_device,
 )
-from tdmm.cli.training_folder import CURVES, check_folder
+from tdmm.cli.training_folder import CURVES, check_folder, draw_curves, is_main, told_when_stopped
 from tdmm.cli.usage import UsageError
 from tdmm.errors import TdmmError, TokensError
 
@@ -147,8 +145,7 @@ def command(
       tdmm tokenize motion.npz --codec my-codec
       accelerate launch --num_processes 8 -m tdmm train vq corpus -o my-codec
     """
-    # Under accelerate launch (torchrun), one process of several talks and looks after the folder.
-    main = os.environ.get("RANK", "0") == "0"
+    main = is_main()
     console = Console(quiet=quiet or not main, verbose=verbose and main)
     given: dict[str, dict[str, Any]] = {
         "codec": {"stride": stride, "quantiser": quantiser},
@@ -231,39 +228,32 @@ def _train(
     # The losses look at lips and lids, which the landmarks tell.
     model = face_models.load_for_fitting(face_model, console, None)
     console.detail(f"{codec}; {options}")
-    try:
-        with console.steps("vq") as bar:
+    with told_when_stopped(output, console), console.steps("vq") as bar:
 
-            def reading(done: int, total: int) -> None:
-                if bar is not None:
-                    bar.to(done, total, "motions read")
+        def reading(done: int, total: int) -> None:
+            if bar is not None:
+                bar.to(done, total, "motions read")
 
-            def told(line: dict[str, Any]) -> None:
-                use = sum(line["use"]) / len(line["use"])
-                if bar is not None:
-                    bar.to(line["step"], line["steps"], f"loss {line['loss']:.3f}, {use:.0%} of codes used")
-                val = ", ".join(f"{name} {value:.3f}" for name, value in line["val"].items())
-                console.say(f"step {line['step']}: loss {line['loss']:.3f}; val {val}; {use:.0%} of codes used")
+        def told(line: dict[str, Any]) -> None:
+            use = sum(line["use"]) / len(line["use"])
+            if bar is not None:
+                bar.to(line["step"], line["steps"], f"loss {line['loss']:.3f}, {use:.0%} of codes used")
+            val = ", ".join(f"{name} {value:.3f}" for name, value in line["val"].items())
+            console.say(f"step {line['step']}: loss {line['loss']:.3f}; val {val}; {use:.0%} of codes used")
 
-            found = train_vq(
-                corpora,
-                output,
-                model,
-                config=codec,
-                options=options,
-                device=choose_device(device),
-                begin=begun,
-                resume=resume,
-                progress=told,
-                reading=reading,
-            )
-    except KeyboardInterrupt:
-        if any(Path(output).glob("checkpoint/*")):
-            console.say(f"{output}: stopped; go on with --resume")
-        raise
-    history = found.pop("history")
-    if os.environ.get("RANK", "0") == "0" and write_curves(history, Path(output) / CURVES):
-        console.detail(f"{output}/{CURVES} drawn")
+        found = train_vq(
+            corpora,
+            output,
+            model,
+            config=codec,
+            options=options,
+            device=choose_device(device),
+            begin=begun,
+            resume=resume,
+            progress=told,
+            reading=reading,
+        )
+    draw_curves(write_curves, found.pop("history"), output, console)
     facts = {"codec": output, "tokens_per_second": codec.tokens_per_second, **found}
     console.say(
         f"{output}: {found['steps']} steps, {found['frames']} frames to learn from, {found['parameters']} parameters, "
