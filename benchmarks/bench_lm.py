@@ -1,8 +1,8 @@
 """How well the language model writes and reads motions that it has not learned from: every row of what it must reach.
 
 The sets are those of language_sets: three splits of a corpus of a seed of its own, free prompts, and fits of rendered
-clips. Motions are written as `tdmm animate` writes them and texts as `tdmm describe` does, and both are scored by what
-`tdmm evaluate` scores by.
+clips. Motions are written as `tdmm animate --drafts 1` writes them and texts as `tdmm describe` does, and both are
+scored by what `tdmm evaluate` scores by.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ from tdmm.evaluate.retrieval import retrieval
 from tdmm.evaluate.tasks.animate import failed_clip, measure_events
 from tdmm.io.motion_file import read_motion
 from tdmm.lm.animate import Animator
-from tdmm.lm.describe import Reader
+from tdmm.lm.describe import DRAFTS, Reader
 from tdmm.lm.model_folder import ASSET, CONFIG
 from tdmm.motion import FaceMotion
 
@@ -114,7 +114,7 @@ def _animate(animator: Animator, texts: Sequence[str]) -> list[FaceMotion | None
 def drawn() -> str:
     """How motions are drawn: as the model likes it."""
     sampling = Animator().sampling
-    return f"temperature {sampling.temperature:g}, top-p {sampling.top_p:g}, guidance {sampling.guidance:g}"
+    return f"temperature {sampling.temperature:g}, top-p {sampling.top_p:g}, guidance {sampling.guidance:g}, one draft"
 
 
 def of_the_evaluator(test: References, asked: References, written: Mapping[str, FaceMotion]) -> list[Row]:
@@ -212,7 +212,7 @@ def told(references: References) -> Told:
 
 def _reader() -> Reader:
     torch.set_num_threads(1)
-    return Reader()
+    return Reader(drafts=DRAFTS)
 
 
 def _tell(reader: Reader, items: Sequence[tuple[str, list[str]]]) -> list[tuple[dict[str, str], list[str]]]:

@@ -75,13 +75,22 @@ class Pair:
 def main() -> None:
     """Read the pairs, judge a model of most on the rest, measure one on all, write it."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("corpus", type=Path, help="corpus with true motions")
-    parser.add_argument("fits", type=Path, help="folder of its fits, ID.npz")
+    parser.add_argument(
+        "--pairs",
+        nargs=2,
+        action="append",
+        type=Path,
+        required=True,
+        metavar=("CORPUS", "FITS"),
+        help="corpus with true motions, and folder of their fits, corrected, ID.npz",
+    )
     parser.add_argument("--output", type=Path, help="where the model goes (default: it is only judged)")
     parser.add_argument("--picture", type=Path, help="draw curves of some pairs that were left out")
     options = parser.parse_args()
     columns = columns_for(load_face_model())
-    pairs = read_pairs(options.corpus, options.fits, columns)
+    pairs = [pair for corpus, fits in options.pairs for pair in read_pairs(corpus, fits, columns)]
+    if len(pairs) < 2 * HELD_OUT:
+        raise SystemExit(f"{len(pairs)} fits of clips of the split {SPLIT}: too few to learn from")
     kept = [pair for number, pair in enumerate(pairs) if number % HELD_OUT]
     left_out = pairs[::HELD_OUT]
     judged = measure(kept, columns)
@@ -109,8 +118,6 @@ def read_pairs(corpus: Path, fits: Path, columns: FaceColumns) -> list[Pair]:
             both = [_values(manifest.parent / clip.motion, columns), _values(fit, columns)]
             if len(both[0]) == len(both[1]):
                 found.append(Pair(clip.id, *both))
-    if len(found) < 2 * HELD_OUT:
-        raise SystemExit(f"{fits}: {len(found)} fits of clips of the split {SPLIT}: too few to learn from")
     return found
 
 

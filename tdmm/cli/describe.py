@@ -77,10 +77,23 @@ def command(
     ] = None,
     model: ModelOption = None,
     codec: CodecOption = None,
+    drafts: Annotated[
+        int | None,
+        typer.Option(
+            "--drafts",
+            metavar="N",
+            help="Write so many descriptions of each and keep the one that agrees best with the others; 1 is quicker.",
+            show_default="8, with --temperature 1",
+        ),
+    ] = None,
     temperature: Annotated[
         float, typer.Option("--temperature", metavar="T", help="0 takes the likeliest words, 1 draws them.")
     ] = 0.0,
     seed: Annotated[int, typer.Option("--seed", metavar="N", help="With --temperature: other words are drawn.")] = 0,
+    no_correction: Annotated[
+        bool,
+        typer.Option("--no-correction", help="Read fits as they are, with what fits are known to get wrong."),
+    ] = False,
     face_model: FaceModelOption = "builtin",
     device: DeviceOption = DeviceChoice.auto,
     force: ForceOption = False,
@@ -116,18 +129,31 @@ def command(
         raise UsageError(f"--temperature: expected 0 or more, found {temperature:g}")
     if seed < 0:
         raise UsageError(f"--seed: expected 0 or more, found {seed}")
+    if drafts is not None and (drafts < 1 or (drafts > 1 and temperature > 0)):
+        raise UsageError(
+            f"--drafts: expected 1 or more, found {drafts}"
+            if drafts < 1
+            else "--drafts chooses the likeliest, --temperature draws: choose one"
+        )
     if any(not question.strip() for question in ask or ()):
         raise UsageError("--ask: the question is empty; ask something, such as: Which eye does she wink with?")
     if ask and questions:
         raise UsageError("--ask and --questions exclude each other: answers are those to one list of questions")
 
     def open_reader() -> Reader:
-        from tdmm.lm.describe import Reader
+        from tdmm.lm.describe import DRAFTS, Reader
         from tdmm.lm.sampling import Sampling
 
         lm = language_models.load(model, device, console)
         own = language_models.codec_of(lm, codec, face_model, device, console)
-        return Reader(lm, own, sampling=Sampling(temperature=temperature), seed=seed)
+        return Reader(
+            lm,
+            own,
+            sampling=Sampling(temperature=temperature),
+            seed=seed,
+            drafts=drafts or (1 if temperature else DRAFTS),
+            correct=not no_correction,
+        )
 
     corpus = None if output is not None or ask or questions else tokenize_inputs.the_corpus(inputs)
     if corpus is not None:

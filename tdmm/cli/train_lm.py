@@ -119,6 +119,14 @@ def command(
             show_default="1",
         ),
     ] = None,
+    fits: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--fits",
+            metavar="DIR",
+            help="Fits of the clips' videos, ID.npz, to be described too; may be given several times.",
+        ),
+    ] = None,
     coarse_weight: Annotated[
         float | None,
         typer.Option(
@@ -157,6 +165,7 @@ def command(
       tdmm generate-corpus -o corpus --hours 80 --motions-only
       tdmm train lm corpus -o my-lm
       tdmm train lm corpus -o my-lm --resume                  goes on where it was stopped
+      tdmm train lm corpus -o my-lm --fits fits               of tdmm fit corpus/videos -o fits
       tdmm train lm corpus -o paper --preset paper
       tdmm train lm corpus -o qwen --base Qwen/Qwen3-0.6B --lora 16 --rows 8
       tdmm train lm corpus -o flan --base google/flan-t5-base --rows 16
@@ -189,7 +198,7 @@ def command(
         if main:
             check_folder(output, OWN, "a language model", resume=resume, force=force)
         options = _options(PRESETS[preset], given, width, layers)
-        told = _train(corpora, output, options, codec, face_model, workers, device, console, resume=resume)
+        told = _train(corpora, output, fits or [], options, codec, face_model, workers, device, console, resume=resume)
     except TdmmError as error:
         if main:
             raise
@@ -231,6 +240,7 @@ def _options(preset: dict[str, Any], given: dict[str, Any], width: int | None, l
 def _train(
     corpora: list[str],
     output: str,
+    fits: list[str],
     options: TrainOptions,
     codec: str | None,
     face_model: str,
@@ -263,6 +273,7 @@ def _train(
         found = train_lm(
             corpora,
             output,
+            fits=fits,
             options=options,
             codec=codec,
             face_model=face_model,

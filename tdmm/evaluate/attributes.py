@@ -2,16 +2,10 @@
 
 Texts are read by `tdmm.corpus.language.parse`; the truth are the `events` of a manifest line. An attribute is a pair of
 a behaviour and what is said of it, so that "looks slightly sad" of a slightly happy face is wrong in emotion and in
-intensity. Kinds:
+intensity. `tdmm.corpus.language.attributes` tells their kinds. Of two of them:
 
-emotion, action, head, gaze, speech: behaviours that are shown, as often as they are.
-intensity: (behaviour, level) of emotions, actions and movements of the head that can be done by halves. A text that
-gives no level says moderate, as the prompts and captions of the corpus do.
-side: (behaviour, left or right). count: (behaviour, times) of what can be counted; once, where nothing is said.
-order: (earlier, later) pairs of behaviours of which one ends before the other begins. A feeling or a way of speaking
-that goes along with something else has no place in the order.
-absence: what is said not to happen. It is wrong only where it does happen; what nobody asked about is not counted.
-stillness: that the head keeps still. Not scored for clips of which it is not known.
+absence is wrong only where it does happen; what nobody asked about is not counted. stillness is not scored for clips
+of which it is not known.
 """
 
 from __future__ import annotations
@@ -21,25 +15,12 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from tdmm.corpus.language.attributes import KINDS, Attributes, add_event, attributes_of_text
 from tdmm.corpus.language.parse import Parsed, parse_text
 from tdmm.corpus.lexicon import Behaviour, behaviours
 from tdmm.errors import EvaluationError
 
-KINDS = (
-    "emotion",
-    "intensity",
-    "action",
-    "head",
-    "gaze",
-    "speech",
-    "side",
-    "count",
-    "order",
-    "absence",
-    "stillness",
-)
 OVERLAP = 0.3  # seconds by which one thing may begin before another ends, and still come after it
-Attributes = dict[str, "Counter[Any]"]
 
 
 @dataclass(frozen=True)
@@ -144,36 +125,12 @@ def attributes_of_events(events: Sequence[Mapping[str, Any]], head_still: bool |
         if event.get("absent"):
             found["absence"][behaviour.id] += 1
         else:
-            _add(found, behaviour, event.get("side", ""), int(event.get("count") or 1), event.get("level", "moderate"))
+            add_event(
+                found, behaviour, event.get("side", ""), int(event.get("count") or 1), event.get("level", "moderate")
+            )
     found["order"].update(dict.fromkeys(_order_of_events(events), 1))
     if head_still:
         found["stillness"]["still"] = 1
-    return found
-
-
-def attributes_of_text(parsed: Parsed, explicit_only: bool = False) -> Attributes:
-    """The attributes that a text states; `explicit_only`: without levels and counts that go without saying."""
-    found: Attributes = {kind: Counter() for kind in KINDS}
-    for one in parsed.statements:
-        event = one.event
-        if event.absent:
-            found["absence"][event.id] += 1
-            continue
-        level = event.level if not explicit_only or "level" in one.said else ""
-        count = event.count if not explicit_only or "count" in one.said else 0
-        _add(found, event.behaviour, event.side, count, level)
-    steps = [[one.event for one in step if not one.event.absent] for step in parsed.steps]
-    steps = [
-        [event for event in step if len(step) == 1 or event.behaviour.kind not in ("emotion", "speech")]
-        for step in steps
-    ]
-    for number, step in enumerate(steps):
-        for first in step:
-            for later in steps[number + 1 :]:
-                found["order"].update({(first.id, second.id): 1 for second in later if second.id != first.id})
-    found["order"] = Counter(dict.fromkeys(found["order"], 1))
-    if parsed.head_still is not None:
-        found["stillness"]["still" if parsed.head_still else "moves"] = 1
     return found
 
 
@@ -196,17 +153,6 @@ def _one(parsed: Parsed, truth: Attributes, shown: frozenset[str], head: bool | 
 
 def _total(counts: Counter[Any]) -> int:
     return sum(counts.values())
-
-
-def _add(found: Attributes, behaviour: Behaviour, side: str, count: int, level: str) -> None:
-    found[behaviour.kind][behaviour.id] += 1
-    if side:
-        found["side"][behaviour.id, side] += 1
-    if behaviour.repeats and count:
-        found["count"][behaviour.id, count] += 1
-    by_halves = behaviour.kind in ("emotion", "action", "head") and not behaviour.full and not behaviour.fixed
-    if by_halves and behaviour.id != "neutral" and level:
-        found["intensity"][behaviour.id, level] += 1
 
 
 def _behaviour(event: Mapping[str, Any]) -> Behaviour:

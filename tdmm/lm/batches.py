@@ -4,7 +4,7 @@ with the very batches that it would have seen."""
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -18,7 +18,9 @@ from tdmm.lm.seq2seq import seq2seq_batch
 from tdmm.lm.vocabulary import TASKS, BoundVocabulary
 
 # Of the motions that are described, so many are as a fit would give them back.
-FITTED = 0.5
+FITTED = 0.7
+# Where clips have fits of their own, so many of all examples are about those.
+FITS = 0.05
 
 
 @dataclass(frozen=True)
@@ -43,6 +45,8 @@ class Batches(Dataset):  # type: ignore[type-arg]
     ) -> None:
         self.clips, self.bound, self.plan = clips, bound, plan
         self.process, self.processes = process, processes
+        self._told = replace(plan.mix, animate=0.0, continue_=0.0, between=0.0, predict=0.0)
+        self._real = real_fits(clips, self._told)
 
     def __getitem__(self, number: int) -> dict[str, torch.Tensor]:
         """See `tensors`, or `seq2seq_batch`."""
@@ -56,20 +60,35 @@ class Batches(Dataset):  # type: ignore[type-arg]
     def _drawn(self, random: np.random.Generator) -> Iterator[Example]:
         clips, plan = self.clips, self.plan
         while True:
-            number = int(random.integers(len(clips)))
-            seen = None
-            if clips.variants > 1 and random.random() < FITTED:
-                seen = clips.codes_of(number, 1 + int(random.integers(clips.variants - 1)))
+            seen, mix = None, plan.mix
+            if len(self._real) and random.random() < FITS:
+                number = int(random.choice(self._real))
+                seen, mix = clips.codes_of(number, 1), self._told
+            else:
+                number = int(random.integers(len(clips)))
+                if clips.variants > 1 and random.random() < FITTED:
+                    seen = clips.codes_of(number, 1 + int(random.integers(clips.variants - 1)))
             yield sample_example(
                 clips.line(number),
                 clips.codes_of(number),
                 self.bound,
                 random,
-                plan.mix,
+                mix,
                 seen=seen,
                 instructed=plan.instructed,
                 dropped=plan.dropped,
             )
+
+
+def real_fits(clips: ClipSet, mix: TaskMix) -> np.ndarray:
+    """(K,) numbers of the clips with a fit of their own, of which the mix has something to tell."""
+    weighs = {task for task in TASKS if mix.weight(task)}
+    tells = [
+        number
+        for number in np.flatnonzero(clips.real).tolist()
+        if weighs.intersection(tasks_of(clips.line(number), len(clips.codes_of(number)), mix))
+    ]
+    return np.array(tells, np.int64)
 
 
 def tensors(packed: Packed, rows: int, pad: int) -> dict[str, torch.Tensor]:

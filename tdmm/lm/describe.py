@@ -34,6 +34,10 @@ if TYPE_CHECKING:
 
 # The likeliest token each time: a description is not to be made up.
 GREEDY = Sampling(temperature=0.0)
+# Of a description so many drafts, unless told otherwise, and how those beside the likeliest are drawn: chosen by the
+# attribute F1 of descriptions of fits.
+DRAFTS = 8
+DRAWN = Sampling(temperature=0.5, top_p=0.95)
 # Tokens of a caption, of an answer and of a question, unless the model has less room.
 MOST_TEXT, MOST_ANSWER, MOST_QUESTION = 256, 96, 256
 _MARKERS = 64  # tokens that are left for control tokens and for an instruction
@@ -78,8 +82,11 @@ class _Cut(NamedTuple):
 class Reader:
     """A language model and the codec whose tokens it knows, which tell of motions; None: those of tdmm itself.
 
-    sampling, seed: of what is written. What is said of a motion depends on nothing but the motion, these and the model:
-    many at once are the same as one by one. Raises `LmError` where codec and model do not go together.
+    sampling, seed: of what is written. drafts: of the likeliest text and so many less one drawn ones, that which agrees
+    best with the others is taken (`tdmm.lm.agreement`); 1 for a sampling that draws. correct: what `tdmm fit` made of a
+    video is read as what it is a fit of (`tdmm.lm.fit_correction`), not as it stands. What is said of a motion depends
+    on nothing but the motion, these and the model: many at once are the same as one by one. Raises `LmError` where
+    codec and model do not go together.
     """
 
     def __init__(
@@ -89,12 +96,16 @@ class Reader:
         *,
         sampling: Sampling = GREEDY,
         seed: int = 0,
+        drafts: int = 1,
+        correct: bool = True,
         writer: Writer | None = None,
     ) -> None:
         self.lm = _shipped() if lm is None else lm
         self.codec = _own_codec() if codec is None else codec
         check_codec(self.lm, self.codec)
-        self.sampling, self.seed = sampling, seed
+        if drafts < 1 or (drafts > 1 and sampling.temperature):
+            raise LmError(f"drafts: expected a number from 1 on, and 1 where words are drawn, found {drafts}")
+        self.sampling, self.seed, self.drafts, self.correct = sampling, seed, drafts, correct
         self._writer = _decoder(self.lm) if writer is None else writer
         room = self.lm.longest
         most = MOST_TEXT if room is None else min(MOST_TEXT, room // 4)
@@ -138,9 +149,12 @@ class Reader:
         runs = stretches(even, self._longest)
         if not runs:
             raise MotionError(f"no face is seen in its {len(motion)} frames: there is nothing to describe")
-        return _Cut(
-            [even[first:end] for first, end in runs], [(first / even.fps, end / even.fps) for first, end in runs]
-        )
+        pieces = [even[first:end] for first, end in runs]
+        if self.correct and "fit" in motion.meta:
+            from tdmm.lm.fit_correction import FitCorrection
+
+            pieces = [FitCorrection.load().of(piece) for piece in pieces]
+        return _Cut(pieces, [(first / even.fps, end / even.fps) for first, end in runs])
 
     def _coded(self, cuts: Sequence[_Cut]) -> list[Read]:
         codes = iter(self.codec.encode_many([piece for cut in cuts for piece in cut.pieces]))
@@ -253,17 +267,40 @@ class Reader:
         given = [
             sequences.describe_given(self.lm.bound, part.codes, detail, said) for one in missing for part in one.parts
         ]
-        texts = iter(self._texts(given, self._most))
+        texts = iter(self._chosen(given, self._texts(given, self._most)))
         for one in missing:
             one.written[detail] = [next(texts) for _ in one.parts]
 
-    def _texts(self, given: Sequence[Sequence[int]], most: int) -> list[str]:
-        """What follows what is given, each on one line that any terminal can show."""
+    def _chosen(self, given: Sequence[Sequence[int]], likeliest: list[str]) -> list[str]:
+        """Of the likeliest texts and further drafts those that agree best with the others."""
+        more = self.drafts - 1
+        if not more:
+            return likeliest
+        from tdmm.lm.agreement import most_agreed
+
+        seeds = [self.seed + number for number in range(more)] * len(given)
+        drawn = self._texts([one for one in given for _ in range(more)], self._most, DRAWN, seeds)
+        return [
+            most_agreed([first, *drawn[place * more : (place + 1) * more]]) for place, first in enumerate(likeliest)
+        ]
+
+    def _texts(
+        self,
+        given: Sequence[Sequence[int]],
+        most: int,
+        sampling: Sampling | None = None,
+        seeds: Sequence[int] | None = None,
+    ) -> list[str]:
+        """What follows what is given, each on one line that any terminal can show. sampling, seeds: None for those of
+        the reader."""
         if not given:
             return []
         bound = self.lm.bound
         written = self._writer.write(
-            given, [TextGrammar(bound, most)] * len(given), self.sampling, [self.seed] * len(given)
+            given,
+            [TextGrammar(bound, most)] * len(given),
+            self.sampling if sampling is None else sampling,
+            [self.seed] * len(given) if seeds is None else seeds,
         )
         texts = ["".join(one if one.isprintable() else " " for one in bound.text_of(ids)) for ids in written]
         return [" ".join(text.split()) for text in texts]
@@ -278,6 +315,7 @@ def describe(
     detail: str = ...,
     sampling: Sampling = ...,
     seed: int = ...,
+    drafts: int | None = ...,
 ) -> str: ...
 @overload
 def describe(
@@ -288,6 +326,7 @@ def describe(
     detail: str = ...,
     sampling: Sampling = ...,
     seed: int = ...,
+    drafts: int | None = ...,
 ) -> list[str]: ...
 def describe(
     motions: FaceMotion | Sequence[FaceMotion],
@@ -297,17 +336,20 @@ def describe(
     detail: str = "short",
     sampling: Sampling = GREEDY,
     seed: int = 0,
+    drafts: int | None = None,
 ) -> str | list[str]:
     """What a motion shows, or what each of several shows (in batches, the same as one by one).
 
     lm, codec: None for those of tdmm itself. detail: `short` (a sentence), `long` (everything, with times), or
     `timeline` (`0.4-1.9 s: smiles; 2.1-3.0 s: nods twice`). sampling: the likeliest words unless told otherwise;
-    seed: of its draws. See `Reader` to get several texts of one motion, and events.
+    seed: of its draws. drafts: `DRAFTS` unless words are drawn. See `Reader`, also to get several texts of one motion,
+    and events.
 
     Raises `MotionError` for a motion of another face model than the codec's, and for one without a face; `LmError`
     where codec and language model do not go together.
     """
-    reader = Reader(lm, codec, sampling=sampling, seed=seed)
+    drafts = drafts or (1 if sampling.temperature else DRAFTS)
+    reader = Reader(lm, codec, sampling=sampling, seed=seed, drafts=drafts)
     several = [motions] if isinstance(motions, FaceMotion) else list(motions)
     found = reader.describe(reader.read(several), detail)
     return found[0] if isinstance(motions, FaceMotion) else found

@@ -20,7 +20,7 @@ from tdmm.face import BUILTIN, load_face_model
 from tdmm.io.training_state import load_state, optimizer_tensors, remove_state, restore_optimizer, save_state
 from tdmm.lm.backbone import BackboneConfig, is_encoder_decoder, load_backbone, merged, new_backbone, with_lora
 from tdmm.lm.batches import Batches, BatchPlan, example_batches, examples_by_task, worker_count
-from tdmm.lm.clips import ClipSet, keep_clips, kept_clips, key_of, read_clips
+from tdmm.lm.clips import ClipSet, fits_in, keep_clips, kept_clips, key_of, read_clips
 from tdmm.lm.examples import DEFAULT_MIX, DROPPED, Example, TaskMix, prompts_of
 from tdmm.lm.hub import folder_of
 from tdmm.lm.model_folder import LanguageModel, load_language_model, save_language_model
@@ -104,6 +104,7 @@ def train_lm(
     corpora: Sequence[str | Path],
     folder: str | Path,
     *,
+    fits: Sequence[str | Path] = (),
     options: TrainOptions | None = None,
     codec: str | Path | None = None,
     face_model: str = BUILTIN,
@@ -115,7 +116,8 @@ def train_lm(
 ) -> dict[str, Any]:
     """Train a language model, write the best on val to `folder`; what came of it.
 
-    codec: the folder of the codec whose tokens it learns; None: that of tdmm. resume: goes on from the checkpoint in
+    fits: folders of fits of the clips' videos, ID.npz, which are described too. codec: the folder of the codec whose
+    tokens it learns; None: that of tdmm. resume: goes on from the checkpoint in
     `folder`, and comes to what it would have come to without the break (on the same machine, unless `seconds` ends
     it). progress: told of every line of metrics.jsonl; reading: how many clips of how many are coded. engine: codes
     them. Runs under `accelerate launch` on several GPUs too, each with batches of its own.
@@ -139,7 +141,8 @@ def train_lm(
             "on with as many, or train without --resume"
         )
     fitted = options.fitted if face_model == BUILTIN else 0
-    key = key_of(corpora, run.facts["codec"], run.vocabulary.longest, fitted, options.seed)
+    kinds = [sorted(fits_in(fits).items())]
+    key = key_of(corpora, run.facts["codec"], run.vocabulary.longest, fitted, options.seed, *kinds)
     kept = run.folder / CHECKPOINT / "clips.safetensors"
     with accelerator.main_process_first():
         if options.base != NONE:
@@ -154,6 +157,7 @@ def train_lm(
                 run.vocabulary.longest,
                 face_model=face_model,
                 fitted=fitted,
+                fits=fits,
                 seed=options.seed,
                 engine=engine,
                 progress=reading,

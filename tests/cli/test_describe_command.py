@@ -58,6 +58,22 @@ def files(motions, tmp_path) -> list[Path]:
     return paths
 
 
+def test_drafts(describe, files, motions, lm, codec):
+    one = describe_motion(motions[0], lm, codec, drafts=1) + "\n"
+    assert describe(files[0], "--drafts", 1).text == one
+    assert describe(files[0], "--drafts", 8).text == describe(files[0]).text
+    for wrong in (("--drafts", 0), ("--drafts", 2, "--temperature", 1)):
+        found = describe(files[0], *wrong)
+        assert found.code == 2
+        assert "--drafts" in found.stderr
+
+
+def test_fits_are_read_as_they_are_if_wanted(describe, motions, tmp_path):
+    for name, meta in (("fit", {"fit": {}}), ("motion", {})):
+        write_motion(replace(motions[0], meta=meta), tmp_path / f"{name}.npz")
+    assert describe(tmp_path / "fit.npz", "--no-correction").text == describe(tmp_path / "motion.npz").text
+
+
 @pytest.fixture
 def corpus(tiny_corpus, tmp_path) -> Path:
     """A copy to write into, whose first four clips, those of val, have neither text nor captions."""

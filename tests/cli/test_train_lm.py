@@ -44,6 +44,12 @@ def test_a_model_that_animates_and_describes_is_trained(train, tdmm, tmp_path):
     assert tdmm("describe", motion, "--model", tmp_path / "lm").stdout.strip()
 
 
+def test_fits_that_are_not_there(train, tmp_path):
+    found = train("-o", tmp_path / "lm", "--fits", tmp_path / "none", "--steps", 1)
+    assert found.code == 1
+    assert "none: holds no fits" in found.stderr
+
+
 def test_what_is_there_is_kept(train, tmp_path):
     place = tmp_path / "lm"
     place.mkdir()

@@ -18,7 +18,7 @@ from tdmm.io.manifest import read_manifest
 from tdmm.io.motion_file import read_motion
 from tdmm.lm import sequences
 from tdmm.lm.backbone import BackboneConfig, new_backbone
-from tdmm.lm.describe import MOST_QUESTION, Reader, ask, describe
+from tdmm.lm.describe import DRAWN, MOST_QUESTION, Reader, ask, describe
 from tdmm.lm.grammar import TextGrammar
 from tdmm.lm.model_folder import LanguageModel, load_language_model, save_language_model
 from tdmm.lm.sampling import Sampling
@@ -134,6 +134,35 @@ def test_what_is_written_once_is_not_written_again(reader_of, motions):
     assert reader.describe(read, "timeline") == ["0.1-0.5 s: smiles"]
     assert [one["id"] for one in reader.events(read)[0]] == ["smile"]
     assert len(reader.writer.given) == 1
+
+
+def test_of_several_drafts_the_one_that_most_agree_with(reader_of, motions):
+    said = ["The person frowns.", "The person smiles.", "The person curves their lips upward.", "The person nods."]
+    reader = reader_of(lambda _, number: said[number % 4], how={"drafts": 4, "seed": 7})
+    read = reader.read(motions[:1])
+    assert reader.describe(read) == ["The person smiles."]
+    assert len({tuple(ids) for ids in reader.writer.given}) == 1
+    assert reader.writer.how == [(Sampling(temperature=0.0), (7,)), (DRAWN, (7, 8, 9))]
+
+
+def test_drafts_of_many_are_those_of_one_by_one(motions, tiny_codec_folder, tiny_lm_folder):
+    lm, codec = load_language_model(tiny_lm_folder), load_codec(tiny_codec_folder)
+    assert describe(motions[:3], lm, codec, drafts=4) == [describe(one, lm, codec, drafts=4) for one in motions[:3]]
+
+
+def test_drafts_are_not_for_words_that_are_drawn(reader_of):
+    for how in ({"drafts": 0}, {"drafts": 2, "sampling": Sampling(temperature=1.0)}):
+        with pytest.raises(LmError, match="drafts"):
+            reader_of(lambda asked, _: asked, how=how)
+
+
+def test_fits_are_read_as_what_they_are_of(reader_of, bound, codec, motions):
+    fit = replace(motions[0], meta={"fit": {}})
+    raw = sequences.describe_given(bound, codec.encode(fit).codes, "short")
+    for how, corrects in (({}, True), ({"correct": False}, False)):
+        reader = reader_of(lambda asked, _: asked, how=how)
+        reader.describe(reader.read([fit]))
+        assert (reader.writer.given[0] != raw) == corrects
 
 
 def test_sampling_and_seed_are_passed_on(reader_of, motions):

@@ -58,7 +58,7 @@ def truths(corpus):
 
 def test_of_the_built_in_head(noise):
     assert noise.expression_names == tuple(load_face_model().expression_names)
-    assert ASSET.stat().st_size <= 100_000
+    assert ASSET.stat().st_size <= 300_000
 
 
 def test_the_same_seed_gives_the_same_fit(noise, motion):
@@ -117,13 +117,15 @@ def test_other_shapes_are_told(noise, expression, head):
         noise.apply(np.zeros(expression), np.zeros(head), np.random.default_rng(0))
 
 
-def test_both_eyes_look_the_same_way(noise, motion):
+def test_both_eyes_look_about_the_same_way(noise, motion):
     names = noise.expression_names
-    expression, _ = noise.apply(*motion, np.random.default_rng(0), strength=1, people=0)
-    for one, other in (("LookInLeft", "LookOutRight"), ("LookUpLeft", "LookUpRight")):
-        np.testing.assert_array_equal(
-            expression[:, names.index("eye" + one)], expression[:, names.index("eye" + other)]
-        )
+    found = np.concatenate(fits(noise, motion, 10, strength=1, people=0)[0])
+    for one, other, another in (
+        ("LookInLeft", "LookOutRight", "LookInRight"),
+        ("LookUpLeft", "LookUpRight", "LookDownLeft"),
+    ):
+        left, right, opposite = (found[:, names.index("eye" + name)] for name in (one, other, another))
+        assert np.abs(left - right).mean() < np.abs(left - opposite).mean()
 
 
 def test_what_is_plain_to_see_is_read(noise, motion):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,12 +16,14 @@ from tdmm.corpus.build import CorpusJob, Generators, generate_corpus
 from tdmm.corpus.plan import Settings
 from tdmm.errors import LmError
 from tdmm.io.manifest import read_manifest
-from tdmm.io.motion_file import read_motion
+from tdmm.io.motion_file import read_motion, write_motion
+from tdmm.lm import batches as batches_module
 from tdmm.lm import clips as clips_module
 from tdmm.lm import train
 from tdmm.lm.backbone import BackboneConfig
 from tdmm.lm.batches import Batches, BatchPlan, examples_by_task
 from tdmm.lm.clips import ClipSet, keep_clips, kept_clips, key_of, read_clips
+from tdmm.lm.fit_correction import FitCorrection
 from tdmm.lm.model_folder import load_language_model
 from tdmm.lm.packing import NO_TARGET
 from tdmm.lm.tokenizer import learn_tokenizer
@@ -104,6 +107,54 @@ def test_the_same_clips_are_fitted_alike_in_any_batches(corpus, clips, monkeypat
     assert (other["train"].codes[1] != clips["train"].codes[1]).any()
 
 
+@pytest.fixture(scope="module")
+def fits(corpus, tmp_path_factory) -> Path:
+    """Fits of three clips of train; the last lacks frames."""
+    folder = tmp_path_factory.mktemp("fits")
+    listed = [clip for clip in read_manifest(corpus / "manifest.jsonl") if clip.line["split"] == "train"]
+    for clip, frames in zip(listed[2:5], (None, None, -8), strict=True):
+        motion = read_motion(str(corpus / str(clip.motion)))
+        fit = replace(motion, expression=motion.expression * 0.5, meta={"fit": {}})
+        write_motion(fit[:frames], folder / f"{clip.id}.npz")
+    return folder
+
+
+@pytest.mark.parametrize("fitted", [0, 1])
+def test_fits_of_the_clips_are_described_too(corpus, clips, fits, fitted):
+    found = read_clips([corpus], None, LONGEST, fitted=fitted, fits=[fits], seed=5)
+    assert np.flatnonzero(found["train"].real).tolist() == [2, 3]
+    assert not found["val"].real.any()
+    assert not clips["train"].real.any()
+    listed = [clip for clip in read_manifest(corpus / "manifest.jsonl") if clip.line["split"] == "train"]
+    fit = FitCorrection.load().of(read_motion(str(fits / f"{listed[2].id}.npz")))
+    np.testing.assert_array_equal(found["train"].codes_of(2, 1), shipped_codec().encode(fit).codes)
+    np.testing.assert_array_equal(found["train"].codes[0], clips["train"].codes[0])
+    other = clips["train"] if fitted else found["train"]
+    np.testing.assert_array_equal(found["train"].codes_of(9, 1), other.codes_of(9, fitted))
+
+
+def test_fits_come_as_often_as_is_wanted(corpus, fits, bound, monkeypatch):
+    found = read_clips([corpus], None, LONGEST, fits=[fits])["train"]
+    monkeypatch.setattr(batches_module, "FITS", 1.0)
+    told = []
+    monkeypatch.setattr(
+        batches_module, "sample_example", lambda *given, seen, **others: told.append((given[0]["id"], given[4], seen))
+    )
+    drawn = Batches(found, bound, BatchPlan(rows=2, length=640))._drawn(np.random.default_rng(0))
+    for _ in range(20):
+        next(drawn)
+    assert {id for id, _, _ in told} == {found.line(2)["id"], found.line(3)["id"]}
+    assert all(seen is not None and mix.describe and not mix.animate for _, mix, seen in told)
+
+
+def test_fits_of_nothing_are_told(corpus, tmp_path):
+    with pytest.raises(LmError, match="holds no fits"):
+        read_clips([corpus], None, LONGEST, fits=[tmp_path])
+    (tmp_path / "another.npz").write_bytes(b"")
+    with pytest.raises(LmError, match="no fit of any clip"):
+        read_clips([corpus], None, LONGEST, fits=[tmp_path])
+
+
 def test_clips_are_kept_for_what_they_are_of(corpus, clips, tmp_path):
     path = tmp_path / "clips.safetensors"
     assert kept_clips(path, "a") is None
@@ -112,7 +163,7 @@ def test_clips_are_kept_for_what_they_are_of(corpus, clips, tmp_path):
     again = kept_clips(path, "a")
     assert again is not None
     for split, found in clips.items():
-        for name in ("lines", "line_starts", "codes", "starts"):
+        for name in ("lines", "line_starts", "codes", "starts", "real"):
             np.testing.assert_array_equal(getattr(again[split], name), getattr(found, name))
     assert again["train"].line(2) == clips["train"].line(2)
     path.write_bytes(b"torn")
