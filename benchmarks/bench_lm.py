@@ -10,6 +10,7 @@ from __future__ import annotations
 import argparse
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from itertools import islice
 from pathlib import Path
 from typing import TypeVar
@@ -58,7 +59,7 @@ def run(corpus: Path | None = None, prompts: Path | None = None, fitted: Path | 
     whole = held_out(corpus)
     test, sets = whole[TEST], {**whole, FREE: free(prompts)}
     read = fits(test, fitted)
-    sets = {name: _first(some) for name, some in sets.items()}
+    sets = {name: first_of(some) for name, some in sets.items()}
     written = {name: animated(some) for name, some in sets.items()}
     scores = {name: events_of(sets[name], some) for name, some in written.items()}
     real = events_of(sets[TEST], _motions(sets[TEST]))
@@ -73,7 +74,7 @@ def run(corpus: Path | None = None, prompts: Path | None = None, fitted: Path | 
     ]
 
 
-def _first(references: References) -> References:
+def first_of(references: References) -> References:
     return dict(islice(references.items(), CLIPS))
 
 
@@ -93,9 +94,10 @@ def _over(items: Sequence[Some], work: Callable[[Sequence[Some]], Sequence[Found
 # -- text to motion ----------------------------------------------------------------------------------------
 
 
-def animated(references: References) -> dict[str, FaceMotion]:
-    """The motions of the texts, but those that do not parse."""
-    found = _over([one.text for one in references.values()], LoadedOnce(_animator, _animate))
+def animated(references: References, drafts: int = 1) -> dict[str, FaceMotion]:
+    """The motions of the texts, but those that do not parse. Of several drafts the one that reads as the text."""
+    work = LoadedOnce(_animator, partial(_animate, drafts=drafts))
+    found = _over([one.text for one in references.values()], work)
     return {name: motion for name, motion in zip(references, found, strict=True) if motion is not None}
 
 
@@ -104,11 +106,11 @@ def _animator() -> Animator:
     return Animator()
 
 
-def _animate(animator: Animator, texts: Sequence[str]) -> list[FaceMotion | None]:
+def _animate(animator: Animator, texts: Sequence[str], drafts: int) -> list[FaceMotion | None]:
     try:
-        return [one.motion for (one,) in animator.animate(texts)]
+        return [one.motion for (one,) in animator.animate(texts, best_of=drafts)]
     except LmError:
-        return [None] if len(texts) == 1 else [one for text in texts for one in _animate(animator, [text])]
+        return [None] if len(texts) == 1 else [one for text in texts for one in _animate(animator, [text], drafts)]
 
 
 def drawn() -> str:

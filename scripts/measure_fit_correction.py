@@ -23,11 +23,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from fit_pairs import SPLIT, add_pairs, check_enough, pairs_in
 from scipy.spatial.distance import cdist
 
 from tdmm.face import load_face_model
-from tdmm.io.manifest import find_manifest, read_manifest
-from tdmm.io.motion_file import read_motion, write_motion
+from tdmm.io.motion_file import write_motion
 from tdmm.lm.fit_correction import (
     FPS,
     FitCorrection,
@@ -38,16 +38,13 @@ from tdmm.lm.fit_correction import (
     with_bases,
 )
 from tdmm.motion import FaceMotion
-from tdmm.vq.augment import mirror_of
+from tdmm.vq.augment import HEAD_MIRROR, mirror_of
 from tdmm.vq.columns import FaceColumns, columns_for
 
-SPLIT = "train"
 FOLDS = 4
 CLIP_CENTRES, FRAME_CENTRES = 1000, 400
 CLIP_PENALTY, FRAME_PENALTY = 0.3, 3.0  # chosen by pairs left out
-# What changes sign in the mirror: turn about y and z and way along x of the head; rotations about y and z.
-HEAD_MIRROR = np.array([1, -1, -1, -1, 1, 1], np.float32)
-ROTATION_MIRROR = HEAD_MIRROR[:3]
+MIRROR = np.array(HEAD_MIRROR, np.float32)
 SOME = 2000  # places from which the width is known well enough
 
 
@@ -65,16 +62,19 @@ class Pair:
 def main() -> None:
     """Read the pairs, score by folds, measure all, write."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--pairs", nargs=2, action="append", type=Path, required=True, metavar=("CORPUS", "FITS"))
+    add_pairs(parser)
     parser.add_argument("--output", type=Path, help="where the correction goes (default: it is only scored)")
     parser.add_argument("--corrected", type=Path, help="folder for the fits of each fold, corrected by the others")
     parser.add_argument("--seed", type=int, default=0, help="of the centres")
     options = parser.parse_args()
     model = load_face_model()
     columns = columns_for(model)
-    pairs = [pair for corpus, fits in options.pairs for pair in read_pairs(corpus, fits, columns)]
-    if len(pairs) < 2 * FOLDS:
-        raise SystemExit(f"{len(pairs)} fits of clips of the split {SPLIT}: too few to learn from")
+    pairs = [
+        Pair(name, columns.of(true).astype(np.float32), seen_in(fit), fit.rotation, fit)
+        for corpus, fits in options.pairs
+        for name, true, fit in pairs_in(corpus, fits, FPS)
+    ]
+    check_enough(len(pairs), 2 * FOLDS)
     print(f"{len(pairs)} pairs, {sum(len(pair.true) for pair in pairs)} frames", flush=True)
     if options.corrected:
         options.corrected.mkdir(parents=True, exist_ok=True)
@@ -95,23 +95,6 @@ def main() -> None:
         found = measure(pairs, columns, model.sha256, options.seed)
         save_fit_correction(replace(found, made=made), options.output)
         print(f"{options.output}: {options.output.stat().st_size / 1000:.0f} kB")
-
-
-def read_pairs(corpus: Path, fits: Path, columns: FaceColumns) -> list[Pair]:
-    """The clips of `SPLIT` that have a fit."""
-    manifest = find_manifest(corpus)
-    if manifest is None:
-        raise SystemExit(f"{corpus}: is no corpus")
-    found = []
-    for clip in read_manifest(manifest):
-        path = fits / f"{clip.id}.npz"
-        if clip.line.get("split") != SPLIT or clip.motion is None or not path.exists():
-            continue
-        true = columns.of(read_motion(manifest.parent / clip.motion).resample(FPS)).astype(np.float32)
-        fit = read_motion(path).resample(FPS)
-        if len(true) == len(fit):
-            found.append(Pair(clip.id, true, seen_in(fit), fit.rotation, fit))
-    return found
 
 
 def measure(pairs: Sequence[Pair], columns: FaceColumns, face_model_sha256: str, seed: int) -> FitCorrection:
@@ -149,10 +132,10 @@ def measure(pairs: Sequence[Pair], columns: FaceColumns, face_model_sha256: str,
 def sides(pair: Pair, twin: np.ndarray) -> list[tuple[np.ndarray, np.ndarray, np.ndarray]]:
     """True, seen and rotation of a pair, and of its mirror image."""
     count = len(twin)
-    flipped = np.concatenate([pair.seen[:, twin], pair.seen[:, count:] * HEAD_MIRROR], axis=1)
+    flipped = np.concatenate([pair.seen[:, twin], pair.seen[:, count:] * MIRROR], axis=1)
     return [
         (pair.true, pair.seen, pair.rotation),
-        (pair.true[:, twin], flipped, pair.rotation * ROTATION_MIRROR),
+        (pair.true[:, twin], flipped, pair.rotation * MIRROR[:3]),
     ]
 
 

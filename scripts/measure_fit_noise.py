@@ -29,6 +29,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from fit_pairs import SPLIT, add_pairs, check_enough, pairs_in
 from scipy.fft import irfft
 from scipy.linalg import toeplitz
 from scipy.optimize import nnls
@@ -36,13 +37,11 @@ from scipy.special import expit
 from scipy.stats import ks_2samp
 
 from tdmm.face import load_face_model
-from tdmm.io.manifest import find_manifest, read_manifest
-from tdmm.io.motion_file import read_motion
 from tdmm.lm.noise import FPS, POLES, SOFT, STILL, FitNoise, activity, features, save_fit_noise, spectra, to_wide
-from tdmm.vq.augment import mirror_of
+from tdmm.motion import FaceMotion
+from tdmm.vq.augment import HEAD_MIRROR, mirror_of
 from tdmm.vq.columns import HEAD, FaceColumns, columns_for, first_pose, relative_pose
 
-SPLIT = "train"
 HELD_OUT = 5  # one pair in so many
 # Penalties of the ridge regression that are tried, in frames, for a feature of spread 1.
 PENALTIES = (30.0, 100.0, 300.0, 1000.0, 3000.0)
@@ -58,7 +57,6 @@ RATIOS = ("among", "within", "quick")
 # Standard deviation over a clip from which a curve's correlation or slope says something: expressions, turns, ways.
 MOVES, MOVES_TURN, MOVES_WAY = 0.03, 0.02, 0.004
 FEW, USUAL = 6, 0.3  # with fewer clips in which a curve moves, its gains are taken to differ so much
-HEAD_MIRROR = np.array([1, -1, -1, -1, 1, 1], np.float32)
 # Curves of the picture.
 SHOWN = ("mouthSmileLeft", "jawOpen", "browInnerUp", "eyeBlinkLeft", "eyeLookDownLeft", "mouthPressLeft", "turn y")
 
@@ -75,22 +73,17 @@ class Pair:
 def main() -> None:
     """Read the pairs, judge a model of most on the rest, measure one on all, write it."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument(
-        "--pairs",
-        nargs=2,
-        action="append",
-        type=Path,
-        required=True,
-        metavar=("CORPUS", "FITS"),
-        help="corpus with true motions, and folder of their fits, corrected, ID.npz",
-    )
+    add_pairs(parser)
     parser.add_argument("--output", type=Path, help="where the model goes (default: it is only judged)")
     parser.add_argument("--picture", type=Path, help="draw curves of some pairs that were left out")
     options = parser.parse_args()
     columns = columns_for(load_face_model())
-    pairs = [pair for corpus, fits in options.pairs for pair in read_pairs(corpus, fits, columns)]
-    if len(pairs) < 2 * HELD_OUT:
-        raise SystemExit(f"{len(pairs)} fits of clips of the split {SPLIT}: too few to learn from")
+    pairs = [
+        Pair(name, values_of(true, columns), values_of(fit, columns))
+        for corpus, fits in options.pairs
+        for name, true, fit in pairs_in(corpus, fits, FPS)
+    ]
+    check_enough(len(pairs), 2 * HELD_OUT)
     kept = [pair for number, pair in enumerate(pairs) if number % HELD_OUT]
     left_out = pairs[::HELD_OUT]
     judged = measure(kept, columns)
@@ -106,23 +99,8 @@ def main() -> None:
         print(f"{options.output}: {options.output.stat().st_size / 1000:.0f} kB")
 
 
-def read_pairs(corpus: Path, fits: Path, columns: FaceColumns) -> list[Pair]:
-    """The clips of `SPLIT` that have a fit."""
-    manifest = find_manifest(corpus)
-    if manifest is None:
-        raise SystemExit(f"{corpus}: is no corpus")
-    found = []
-    for clip in read_manifest(manifest):
-        fit = fits / f"{clip.id}.npz"
-        if clip.line.get("split") == SPLIT and clip.motion is not None and fit.exists():
-            both = [_values(manifest.parent / clip.motion, columns), _values(fit, columns)]
-            if len(both[0]) == len(both[1]):
-                found.append(Pair(clip.id, *both))
-    return found
-
-
-def _values(path: Path, columns: FaceColumns) -> np.ndarray:
-    motion = read_motion(path).resample(FPS)
+def values_of(motion: FaceMotion, columns: FaceColumns) -> np.ndarray:
+    """(T, E + 6) expressions and poses since the first frame."""
     head = relative_pose(motion.rotation, motion.translation, first_pose(motion))
     return np.concatenate([columns.of(motion), head], axis=1).astype(np.float32)
 
@@ -184,7 +162,7 @@ def weights(pair: Pair, count: int) -> np.ndarray:
 
 def mirrored(pair: Pair, twin: np.ndarray) -> Pair:
     """Left and right change places."""
-    flip = lambda one: np.concatenate([one[:, twin], one[:, len(twin) :] * HEAD_MIRROR], axis=1)  # noqa: E731
+    flip = lambda one: np.concatenate([one[:, twin], one[:, len(twin) :] * np.array(HEAD_MIRROR, np.float32)], axis=1)  # noqa: E731
     return Pair(pair.name, flip(pair.true), flip(pair.fitted))
 
 

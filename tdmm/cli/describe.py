@@ -129,29 +129,28 @@ def command(
         raise UsageError(f"--temperature: expected 0 or more, found {temperature:g}")
     if seed < 0:
         raise UsageError(f"--seed: expected 0 or more, found {seed}")
-    if drafts is not None and (drafts < 1 or (drafts > 1 and temperature > 0)):
-        raise UsageError(
-            f"--drafts: expected 1 or more, found {drafts}"
-            if drafts < 1
-            else "--drafts chooses the likeliest, --temperature draws: choose one"
-        )
+    if drafts is not None and drafts < 1:
+        raise UsageError(f"--drafts: expected 1 or more, found {drafts}")
+    if temperature and (drafts or 1) > 1:
+        raise UsageError("--drafts chooses the likeliest, --temperature draws: choose one")
     if any(not question.strip() for question in ask or ()):
         raise UsageError("--ask: the question is empty; ask something, such as: Which eye does she wink with?")
     if ask and questions:
         raise UsageError("--ask and --questions exclude each other: answers are those to one list of questions")
 
     def open_reader() -> Reader:
-        from tdmm.lm.describe import DRAFTS, Reader
+        from tdmm.lm.describe import Reader, usual_drafts
         from tdmm.lm.sampling import Sampling
 
         lm = language_models.load(model, device, console)
         own = language_models.codec_of(lm, codec, face_model, device, console)
+        sampling = Sampling(temperature=temperature)
         return Reader(
             lm,
             own,
-            sampling=Sampling(temperature=temperature),
+            sampling=sampling,
             seed=seed,
-            drafts=drafts or (1 if temperature else DRAFTS),
+            drafts=drafts or usual_drafts(sampling),
             correct=not no_correction,
         )
 

@@ -15,13 +15,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import save
 
 import tdmm
-from tdmm.errors import FaceModelError, MissingPartError
+from tdmm.errors import FaceModelError
 from tdmm.face.builtin import load_builtin_head
 from tdmm.fit.network import NetworkConfig, PriorNetwork
+from tdmm.io.asset_file import read_asset, write_asset
 
 if TYPE_CHECKING:
     from tdmm.fit.reader import PriorReader
@@ -117,44 +116,28 @@ def save_prior(prior: Prior, path: Path) -> None:
     for item in fields(LandmarkResponse):
         tensors[f"response.{item.name}"] = torch.as_tensor(getattr(prior.response, item.name))
     meta = {
-        "schema": SCHEMA,
         "config": json.dumps(asdict(prior.network.config)),
         "names": json.dumps(prior.names),
         "face_model_sha256": prior.face_model_sha256,
         "detector": prior.detector,
         "made": json.dumps(prior.made),
     }
-    half = {name: value.half().contiguous() for name, value in tensors.items()}
-    temporary = path.with_name(f".{path.name}.new")
-    temporary.write_bytes(save(half, metadata=meta))
-    temporary.replace(path)
+    write_asset(path, SCHEMA, meta, {name: value.half().contiguous().numpy() for name, value in tensors.items()})
 
 
 def read_prior(path: Path) -> Prior:
     """Read what `save_prior` wrote. Raises `MissingPartError` without the file, `FaceModelError` for another file."""
-    if not path.exists():
-        raise MissingPartError(
-            f"{path}: the trained prior of `fit` is missing; install tdmm anew, or make it with "
-            "scripts/build_fit_prior.py"
-        )
-    try:
-        with safe_open(path, "pt") as file:
-            meta = file.metadata() or {}
-            tensors = {name: file.get_tensor(name).float() for name in file.keys()}  # noqa: SIM118
-    except SafetensorError as error:
-        raise FaceModelError(f"{path}: is no safetensors file ({error})") from error
-    if meta.get("schema") != SCHEMA:
-        raise FaceModelError(f"{path}: schema: expected {SCHEMA}, found {meta.get('schema')}")
+    meta, tensors = read_asset(path, SCHEMA, "the trained prior of `fit`", "build_fit_prior.py", FaceModelError)
     config: dict[str, Any] = json.loads(meta["config"])
     config = {key: tuple(value) if isinstance(value, list) else value for key, value in config.items()}
     network = PriorNetwork(NetworkConfig(**config))
-    network.load_state_dict({name[8:]: value for name, value in tensors.items() if name.startswith("network.")})
+    network.load_state_dict(
+        {name[8:]: torch.from_numpy(value) for name, value in tensors.items() if name.startswith("network.")}
+    )
     return Prior(
         names=tuple(json.loads(meta["names"])),
         network=network.eval().requires_grad_(False),
-        response=LandmarkResponse(
-            **{item.name: tensors[f"response.{item.name}"].numpy() for item in fields(LandmarkResponse)}
-        ),
+        response=LandmarkResponse(**{item.name: tensors[f"response.{item.name}"] for item in fields(LandmarkResponse)}),
         face_model_sha256=meta["face_model_sha256"],
         detector=meta["detector"],
         made=json.loads(meta["made"]),

@@ -348,8 +348,9 @@ def describe(
     Raises `MotionError` for a motion of another face model than the codec's, and for one without a face; `LmError`
     where codec and language model do not go together.
     """
-    drafts = drafts or (1 if sampling.temperature else DRAFTS)
-    reader = Reader(lm, codec, sampling=sampling, seed=seed, drafts=drafts)
+    reader = Reader(
+        lm, codec, sampling=sampling, seed=seed, drafts=usual_drafts(sampling) if drafts is None else drafts
+    )
     several = [motions] if isinstance(motions, FaceMotion) else list(motions)
     found = reader.describe(reader.read(several), detail)
     return found[0] if isinstance(motions, FaceMotion) else found
@@ -392,6 +393,11 @@ def ask(
     asked = [questions] if isinstance(questions, str) else list(questions)
     (found,) = reader.ask(reader.read([motion]), [asked])
     return found[0] if isinstance(questions, str) else found
+
+
+def usual_drafts(sampling: Sampling) -> int:
+    """Of a description, unless told otherwise."""
+    return 1 if sampling.temperature else DRAFTS
 
 
 def _times(timeline: Timeline) -> dict[str, tuple[float, float]]:

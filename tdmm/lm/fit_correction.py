@@ -16,12 +16,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from safetensors import SafetensorError, safe_open
-from safetensors.numpy import save
 from scipy.spatial.distance import cdist
 
 import tdmm
-from tdmm.errors import LmError, MissingPartError, MotionError
+from tdmm.errors import LmError, MotionError
+from tdmm.io.asset_file import read_asset, write_asset
 from tdmm.motion import FaceMotion
 from tdmm.vq.columns import HEAD, first_pose, relative_pose
 
@@ -152,32 +151,17 @@ _TENSORS = ("clip_centres", "clip_weights", "frame_centres", "frame_weights", "w
 def save_fit_correction(correction: FitCorrection, path: Path) -> None:
     """Write a correction: 32-bit safetensors, everything else in the metadata."""
     meta = {
-        "schema": SCHEMA,
         "names": json.dumps(correction.expression_names),
         "face_model_sha256": correction.face_model_sha256,
         "made": json.dumps(correction.made),
     }
     tensors = {name: np.ascontiguousarray(getattr(correction, name), np.float32) for name in _TENSORS}
-    temporary = path.with_name(f".{path.name}.new")
-    temporary.write_bytes(save(tensors, metadata=meta))
-    temporary.replace(path)
+    write_asset(path, SCHEMA, meta, tensors)
 
 
 def read_fit_correction(path: Path) -> FitCorrection:
     """Read what `save_fit_correction` wrote. Raises `MissingPartError` without the file, `LmError` for another file."""
-    if not path.exists():
-        raise MissingPartError(
-            f"{path}: the correction of fits is missing; install tdmm anew, or make it with "
-            "scripts/measure_fit_correction.py"
-        )
-    try:
-        with safe_open(path, "np") as file:
-            meta = file.metadata() or {}
-            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-    except SafetensorError as error:
-        raise LmError(f"{path}: is no safetensors file ({error})") from error
-    if meta.get("schema") != SCHEMA:
-        raise LmError(f"{path}: schema: expected {SCHEMA}, found {meta.get('schema')}")
+    meta, tensors = read_asset(path, SCHEMA, "the correction of fits", "measure_fit_correction.py", LmError)
     return FitCorrection(
         tuple(json.loads(meta["names"])), meta["face_model_sha256"], made=json.loads(meta["made"]), **tensors
     )

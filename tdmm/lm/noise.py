@@ -15,12 +15,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from safetensors import SafetensorError, safe_open
-from safetensors.numpy import save
 from scipy.fft import irfft, next_fast_len, rfft
 
 import tdmm
-from tdmm.errors import LmError, MissingPartError
+from tdmm.errors import LmError
+from tdmm.io.asset_file import read_asset, write_asset
 from tdmm.vq.columns import HEAD
 
 SCHEMA = "tdmm.fit_noise/1"
@@ -211,28 +210,14 @@ _TENSORS = tuple(item.name for item in fields(FitNoise) if item.name not in ("ex
 
 def save_fit_noise(noise: FitNoise, path: Path) -> None:
     """Write a model: 16-bit safetensors, everything else in the metadata."""
-    meta = {"schema": SCHEMA, "names": json.dumps(noise.expression_names), "made": json.dumps(noise.made)}
+    meta = {"names": json.dumps(noise.expression_names), "made": json.dumps(noise.made)}
     half = {name: np.ascontiguousarray(getattr(noise, name), np.float16) for name in _TENSORS}
-    temporary = path.with_name(f".{path.name}.new")
-    temporary.write_bytes(save(half, metadata=meta))
-    temporary.replace(path)
+    write_asset(path, SCHEMA, meta, half)
 
 
 def read_fit_noise(path: Path) -> FitNoise:
     """Read what `save_fit_noise` wrote. Raises `MissingPartError` without the file, `LmError` for another file."""
-    if not path.exists():
-        raise MissingPartError(
-            f"{path}: the model of what fits look like is missing; install tdmm anew, or make it with "
-            "scripts/measure_fit_noise.py"
-        )
-    try:
-        with safe_open(path, "np") as file:
-            meta = file.metadata() or {}
-            tensors = {name: file.get_tensor(name).astype(np.float32) for name in file.keys()}  # noqa: SIM118
-    except SafetensorError as error:
-        raise LmError(f"{path}: is no safetensors file ({error})") from error
-    if meta.get("schema") != SCHEMA:
-        raise LmError(f"{path}: schema: expected {SCHEMA}, found {meta.get('schema')}")
+    meta, tensors = read_asset(path, SCHEMA, "the model of what fits look like", "measure_fit_noise.py", LmError)
     return FitNoise(tuple(json.loads(meta["names"])), **tensors, made=json.loads(meta["made"]))
 
 

@@ -141,8 +141,8 @@ def train_lm(
             "on with as many, or train without --resume"
         )
     fitted = options.fitted if face_model == BUILTIN else 0
-    kinds = [sorted(fits_in(fits).items())]
-    key = key_of(corpora, run.facts["codec"], run.vocabulary.longest, fitted, options.seed, *kinds)
+    of_fits = sorted(fits_in(fits).items())
+    key = key_of(corpora, run.facts["codec"], run.vocabulary.longest, fitted, options.seed, of_fits)
     kept = run.folder / CHECKPOINT / "clips.safetensors"
     with accelerator.main_process_first():
         if options.base != NONE:

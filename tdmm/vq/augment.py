@@ -47,6 +47,8 @@ class Augmentation:
 
 
 NONE = Augmentation(mirror=0, tempo=0, amplitude=0, mixtures=0, fitted=0, noise=0, drift=0)
+# What the mirror does to a head's turn and way: turns about y and z and the way along x change sides.
+HEAD_MIRROR = (1, -1, -1, -1, 1, 1)
 # Slow curves go through a random value at each of so many frames.
 _KNOTS = 8
 _SLOW_KNOTS, _QUICK_KNOTS = 14, 4
@@ -94,7 +96,7 @@ class Windows:
         )
         mirrored = often(chosen.mirror)
         face = torch.where(mirrored, face[..., self._mirror_index] * self._mirror_sign, face)
-        head = torch.where(mirrored, head * head.new_tensor([1, -1, -1, -1, 1, 1]), head)
+        head = torch.where(mirrored, head * head.new_tensor(HEAD_MIRROR), head)
 
         factor = 1 + chosen.amplitude_by * (2 * uniform(batch, 1, 1) - 1)
         single = 1 + 0.6 * chosen.amplitude_by * (2 * uniform(batch, 1, face.shape[2]) - 1)
