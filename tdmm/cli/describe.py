@@ -82,14 +82,17 @@ def command(
         typer.Option(
             "--drafts",
             metavar="N",
-            help="Write so many descriptions of each and keep the one that agrees best with the others; 1 is quicker.",
-            show_default="8, with --temperature 1",
+            help="Draw so many descriptions of each, and as many in another form, and keep the one that agrees best "
+            "with all; 1 is quicker.",
+            show_default="6, with --temperature 1",
         ),
     ] = None,
     temperature: Annotated[
         float, typer.Option("--temperature", metavar="T", help="0 takes the likeliest words, 1 draws them.")
     ] = 0.0,
-    seed: Annotated[int, typer.Option("--seed", metavar="N", help="With --temperature: other words are drawn.")] = 0,
+    seed: Annotated[
+        int, typer.Option("--seed", metavar="N", help="Other drafts, and with --temperature other words, are drawn.")
+    ] = 0,
     no_correction: Annotated[
         bool,
         typer.Option("--no-correction", help="Read fits as they are, with what fits are known to get wrong."),

@@ -3,6 +3,7 @@
 The same thing can be said in many ways, which share its likelihood: the likeliest sentence need not say what is
 likeliest. What most drafts state is. This is minimum Bayes risk decoding (Kumar and Byrne, 2004) by the F1 of stated
 attributes, for which drafts drawn from the model stand both as hypotheses and as evidence (Eikema and Aziz, 2020).
+Texts in another form, which say the same at other length, are evidence that errs in other places.
 """
 
 from __future__ import annotations
@@ -19,14 +20,16 @@ from tdmm.corpus.language.parse import parse_text
 _ASIDE = ("absence", "stillness")
 
 
-def most_agreed(drafts: Sequence[str]) -> str:
-    """Of some texts the one whose attributes agree best with those of the others; of equals the first.
+def most_agreed(drafts: Sequence[str], witnesses: Sequence[str] = ()) -> str:
+    """Of some texts the one whose attributes agree best with those of the others and of the witnesses; of equals the
+    first.
 
     Texts in which nothing is understood agree with each other. Raises `ValueError` for no texts.
     """
-    stated = [_stated(draft) for draft in drafts]
+    stated, told = [_stated(draft) for draft in drafts], [_stated(text) for text in witnesses]
     scores = [
-        sum(_agree(one, other) for place, other in enumerate(stated) if place != own) for own, one in enumerate(stated)
+        sum(_agree(one, other) for other in (*stated[:own], *stated[own + 1 :], *told))
+        for own, one in enumerate(stated)
     ]
     return drafts[scores.index(max(scores))]
 

@@ -20,7 +20,7 @@ from tdmm.lm.vocabulary import TASKS, BoundVocabulary
 # Of the motions that are described, so many are as a fit would give them back.
 FITTED = 0.7
 # Where clips have fits of their own, so many of all examples are about those.
-FITS = 0.05
+FITS = 0.02
 
 
 @dataclass(frozen=True)

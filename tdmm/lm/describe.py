@@ -34,9 +34,10 @@ if TYPE_CHECKING:
 
 # The likeliest token each time: a description is not to be made up.
 GREEDY = Sampling(temperature=0.0)
-# Of a description so many drafts, unless told otherwise, and how those beside the likeliest are drawn: chosen by the
-# attribute F1 of descriptions of fits.
-DRAFTS = 8
+# Of a description so many drafts, unless told otherwise, in which other form as many are written that bear witness, and
+# how all of them are drawn: chosen by the attribute F1 of descriptions of fits.
+DRAFTS = 6
+WITNESS = {"short": "long", "long": "short", "timeline": "long"}
 DRAWN = Sampling(temperature=0.5, top_p=0.95)
 # Tokens of a caption, of an answer and of a question, unless the model has less room.
 MOST_TEXT, MOST_ANSWER, MOST_QUESTION = 256, 96, 256
@@ -62,10 +63,11 @@ class Part:
 
 @dataclass(frozen=True)
 class Read:
-    """A motion, read by a `Reader`: its parts, and what was written of each, by detail."""
+    """A motion, read by a `Reader`: its parts, and what was written of each, by detail, from which drafts."""
 
     parts: tuple[Part, ...]
     written: dict[str, list[str]] = field(default_factory=dict)
+    drafts: dict[str, list[list[str]]] = field(default_factory=dict)
 
 
 class _Cut(NamedTuple):
@@ -82,8 +84,9 @@ class _Cut(NamedTuple):
 class Reader:
     """A language model and the codec whose tokens it knows, which tell of motions; None: those of tdmm itself.
 
-    sampling, seed: of what is written. drafts: of the likeliest text and so many less one drawn ones, that which agrees
-    best with the others is taken (`tdmm.lm.agreement`); 1 for a sampling that draws. correct: what `tdmm fit` made of a
+    sampling, seed: of what is written. drafts: of so many drawn texts that one is taken which agrees best with the
+    others and with as many in another form (`WITNESS`, `tdmm.lm.agreement`); 1: what sampling says, and 1 for one that
+    draws. correct: what `tdmm fit` made of a
     video is read as what it is a fit of (`tdmm.lm.fit_correction`), not as it stands. What is said of a motion depends
     on nothing but the motion, these and the model: many at once are the same as one by one. Raises `LmError` where
     codec and model do not go together.
@@ -263,26 +266,31 @@ class Reader:
         if detail not in DETAILS:
             raise LmError(f"detail: expected one of {', '.join(DETAILS)}, found {detail!r}")
         missing = [one for one in motions if detail not in one.written]
-        said = instruction("describe", detail) if self.lm.instructed else ""
-        given = [
-            sequences.describe_given(self.lm.bound, part.codes, detail, said) for one in missing for part in one.parts
-        ]
-        texts = iter(self._chosen(given, self._texts(given, self._most)))
-        for one in missing:
-            one.written[detail] = [next(texts) for _ in one.parts]
-
-    def _chosen(self, given: Sequence[Sequence[int]], likeliest: list[str]) -> list[str]:
-        """Of the likeliest texts and further drafts those that agree best with the others."""
-        more = self.drafts - 1
-        if not more:
-            return likeliest
+        if self.drafts == 1:
+            texts = iter(self._texts([ids for one in missing for ids in self._given(one, detail)], self._most))
+            for one in missing:
+                one.written[detail] = [next(texts) for _ in one.parts]
+            return
         from tdmm.lm.agreement import most_agreed
 
-        seeds = [self.seed + number for number in range(more)] * len(given)
-        drawn = self._texts([one for one in given for _ in range(more)], self._most, DRAWN, seeds)
-        return [
-            most_agreed([first, *drawn[place * more : (place + 1) * more]]) for place, first in enumerate(likeliest)
-        ]
+        self._draft(missing, (detail, WITNESS[detail]))
+        for one in missing:
+            both = zip(one.drafts[detail], one.drafts[WITNESS[detail]], strict=True)
+            one.written[detail] = [most_agreed(own, others) for own, others in both]
+
+    def _draft(self, motions: Sequence[Read], details: Sequence[str]) -> None:
+        """Draw the drafts that are not there yet."""
+        missing = [(one, detail) for one in motions for detail in details if detail not in one.drafts]
+        given = [ids for one, detail in missing for ids in self._given(one, detail) for _ in range(self.drafts)]
+        seeds = [self.seed + number for number in range(self.drafts)] * (len(given) // self.drafts)
+        texts = iter(self._texts(given, self._most, DRAWN, seeds))
+        for one, detail in missing:
+            one.drafts[detail] = [[next(texts) for _ in range(self.drafts)] for _ in one.parts]
+
+    def _given(self, one: Read, detail: str) -> list[list[int]]:
+        """What a description of each part follows."""
+        said = instruction("describe", detail) if self.lm.instructed else ""
+        return [sequences.describe_given(self.lm.bound, part.codes, detail, said) for part in one.parts]
 
     def _texts(
         self,

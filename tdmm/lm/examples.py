@@ -38,8 +38,8 @@ class TaskMix:
     """How often each task is drawn, and each detail of a description. A task for which a clip lacks what is needed
     leaves its share to the others."""
 
-    animate: float = 0.5
-    describe: float = 0.25
+    animate: float = 0.42
+    describe: float = 0.33
     ask: float = 0.1
     # "continue" is a word of Python
     continue_: float = 0.08

@@ -25,6 +25,13 @@ def test_side_count_and_order_are_part_of_what_is_said():
     assert most_agreed(["smiles, then nods", "nods, then smiles", "nods, then smiles"]) == "nods, then smiles"
 
 
+def test_witnesses_in_another_form_have_a_voice_and_are_not_chosen():
+    drafts = ["smiles, then nods", "frowns"]
+    assert most_agreed(drafts, ["First they frown (from 0.1 to 2.0 s)."]) == "frowns"
+    assert most_agreed(drafts, ["First they grin (from 0.1 to 1.2 s). Then they nod (from 2.1 to 3.0 s)."]) == drafts[0]
+    assert most_agreed(["smiles"], ["frowns"] * 3) == "smiles"
+
+
 @pytest.mark.parametrize("drafts", [["nods"], ["nods", "smiles"], ["xyz", "abc"], ["", ""], ["nods", "nods"]])
 def test_of_equals_the_first(drafts):
     assert most_agreed(drafts) == drafts[0]

@@ -137,17 +137,28 @@ def test_what_is_written_once_is_not_written_again(reader_of, motions):
 
 
 def test_of_several_drafts_the_one_that_most_agree_with(reader_of, motions):
-    said = ["The person frowns.", "The person smiles.", "The person curves their lips upward.", "The person nods."]
-    reader = reader_of(lambda _, number: said[number % 4], how={"drafts": 4, "seed": 7})
+    said = {
+        "short": ["The person frowns.", "The person smiles.", "The person nods."],
+        "long": ["First they curve their lips upward (from 0.4 to 2.0 s)."] * 3,
+        "timeline": ["0.1-0.5 s: frowns", "0.4-1.9 s: smiles", "0.1-0.5 s: frowns"],
+    }
+    reader = reader_of(lambda asked, number: said[asked][number % 3], how={"drafts": 3, "seed": 7})
     read = reader.read(motions[:1])
     assert reader.describe(read) == ["The person smiles."]
-    assert len({tuple(ids) for ids in reader.writer.given}) == 1
-    assert reader.writer.how == [(Sampling(temperature=0.0), (7,)), (DRAWN, (7, 8, 9))]
+    assert len({tuple(ids) for ids in reader.writer.given}) == 2
+    assert reader.writer.how == [(DRAWN, (7, 8, 9, 7, 8, 9))]
+    # What bore witness is not drawn again, and it is the other way round now.
+    assert reader.describe(read, "long") == said["long"][:1]
+    assert len(reader.writer.how) == 1
+    assert [one["id"] for one in reader.events(read)[0]] == ["smile"]
+    assert reader.writer.how[1:] == [(DRAWN, (7, 8, 9))]
 
 
 def test_drafts_of_many_are_those_of_one_by_one(motions, tiny_codec_folder, tiny_lm_folder):
     lm, codec = load_language_model(tiny_lm_folder), load_codec(tiny_codec_folder)
-    assert describe(motions[:3], lm, codec, drafts=4) == [describe(one, lm, codec, drafts=4) for one in motions[:3]]
+    for detail in ("short", "timeline"):
+        found = describe(motions[:3], lm, codec, detail=detail, drafts=4)
+        assert found == [describe(one, lm, codec, detail=detail, drafts=4) for one in motions[:3]]
 
 
 def test_drafts_are_not_for_words_that_are_drawn(reader_of):
