@@ -105,6 +105,24 @@ def test_rows_of_a_batch_are_what_they_are_alone(by_step, tmp_path, monkeypatch,
             rows = [rows[4], rows[1], rows[2]]
 
 
+@pytest.mark.parametrize("by_step", [False, True])
+@torch.inference_mode()
+def test_rows_that_begin_alike_are_read_once_and_go_their_own_ways(by_step, tmp_path, monkeypatch):
+    lm = saved(tmp_path)
+    short, long = sequence(lm, 9, 1), sequence(lm, 12, 2)
+    given = [short, long, short, short, long]
+    read = []
+    feed = qwen3.Qwen3Cache.feed
+    monkeypatch.setattr(qwen3.Qwen3Cache, "feed", lambda cache, ids: (read.append(len(ids)), feed(cache, ids))[1])
+    cache = cache_of(lm, 6, by_step=by_step)
+    cache.begin([row[:-2] for row in given], [row[-2:] for row in given])
+    assert read == [2]
+    news = [5, 6, 7, 5, 8]
+    cache.feed(torch.tensor(news)[:, None])
+    for found, row, new in zip(cache.logits(whole(lm)), given, news, strict=True):
+        torch.testing.assert_close(found, expected(lm, [*row, new])[-1], rtol=1e-4, atol=1e-4)
+
+
 @torch.inference_mode()
 def test_a_token_may_see_slots_that_are_empty(tmp_path):
     lm = saved(tmp_path)
@@ -190,7 +208,7 @@ def test_few_tokens_are_read_in_one_thread_and_the_others_as_before(tmp_path, mo
     monkeypatch.setattr(Qwen3Cache, "_forward", lambda *a: (seen.append(torch.get_num_threads()), forward(*a))[1])
     use_threads(3)
     for rows, length in ((1, 5), (4, qwen3.ALONE // 4), (4, qwen3.ALONE // 4 + 1)):
-        cache_of(lm, rows, length + 1).begin([sequence(lm, length)] * rows, [[]] * rows)
+        cache_of(lm, rows, length + 1).begin([sequence(lm, length, row) for row in range(rows)], [[]] * rows)
     assert seen == [1, 1, 3]
     assert torch.get_num_threads() == 3
     monkeypatch.setattr(qwen3, "STEP_BYTES", 1)  # a large network
