@@ -1,15 +1,13 @@
-"""How well the language model writes and reads motions that it has not learned from: every row of what it must reach.
+"""How well the language model writes motions of texts that it has not learned from. bench_lm_texts: how it reads them.
 
-The sets are those of language_sets: three splits of a corpus of a seed of its own, free prompts, and fits of rendered
-clips. Motions are written as `tdmm animate --drafts 1` writes them and texts as `tdmm describe` does, and both are
-scored by what `tdmm evaluate` scores by.
+The sets are those of language_sets: three splits of a corpus of a seed of its own, and free prompts. Motions are
+written as `tdmm animate --drafts 1` writes them, and scored by what `tdmm evaluate` scores by.
 """
 
 from __future__ import annotations
 
 import argparse
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from functools import partial
 from itertools import islice
 from pathlib import Path
@@ -18,12 +16,10 @@ from typing import TypeVar
 import numpy as np
 import torch
 
-from benchmarks.language_sets import COMPOSITION, PHRASING, SEED, TEST, fits, free, held_out
+from benchmarks.language_sets import COMPOSITION, PHRASING, SEED, TEST, free, held_out
 from benchmarks.table import Row
 from tdmm.engine import LoadedOnce, in_processes, run_over, usable_cores
 from tdmm.errors import LmError
-from tdmm.evaluate.answers import AnswerScores, score_answers
-from tdmm.evaluate.attributes import AttributeScores, head_is_still, score_attributes
 from tdmm.evaluate.distribution import fid
 from tdmm.evaluate.evaluator.store import load_evaluator
 from tdmm.evaluate.events.accuracy import EventScores, Share, summarise_events
@@ -32,7 +28,6 @@ from tdmm.evaluate.retrieval import retrieval
 from tdmm.evaluate.tasks.animate import failed_clip, measure_events
 from tdmm.io.motion_file import read_motion
 from tdmm.lm.animate import Animator
-from tdmm.lm.describe import DRAFTS, Reader
 from tdmm.lm.model_folder import ASSET, CONFIG
 from tdmm.motion import FaceMotion
 
@@ -44,21 +39,18 @@ FREE = "free prompts"
 MOST_COUNT = 4
 # F1 of events, must and aim.
 EVENTS = {TEST: (0.93, 0.98), COMPOSITION: (0.88, 0.95), PHRASING: (0.80, 0.92), FREE: (0.75, 0.90)}
-# The detail whose scores are the rows: what `tdmm describe` says unless told otherwise.
-DETAIL, OTHER_DETAIL = "short", "long"
 
 References = Mapping[str, Reference]
 Some = TypeVar("Some")
 Found = TypeVar("Found")
 
 
-def run(corpus: Path | None = None, prompts: Path | None = None, fitted: Path | None = None) -> list[Row]:
-    """corpus, prompts, fitted: where the sets are kept, None: in folders of their own."""
+def run(corpus: Path | None = None, prompts: Path | None = None) -> list[Row]:
+    """corpus, prompts: where the sets are kept, None: in folders of their own."""
     if not (ASSET / CONFIG).is_file():
         return [Row("language model", None, "", note="tdmm/assets/lm is not there")]
     whole = held_out(corpus)
     test, sets = whole[TEST], {**whole, FREE: free(prompts)}
-    read = fits(test, fitted)
     sets = {name: first_of(some) for name, some in sets.items()}
     written = {name: animated(some) for name, some in sets.items()}
     scores = {name: events_of(sets[name], some) for name, some in written.items()}
@@ -69,7 +61,6 @@ def run(corpus: Path | None = None, prompts: Path | None = None, fitted: Path | 
     parsed = 100 * sum(map(len, written.values())) / count
     return [
         *rows,
-        *of_texts(sets[TEST], read),
         Row("motions that parse", parsed, "%", 100, None, note=f"{count} that were written"),
     ]
 
@@ -82,7 +73,7 @@ def _motions(references: References) -> dict[str, FaceMotion]:
     return {name: read_motion(str(one.motion)) for name, one in references.items()}
 
 
-def _over(items: Sequence[Some], work: Callable[[Sequence[Some]], Sequence[Found]]) -> list[Found]:
+def over(items: Sequence[Some], work: Callable[[Sequence[Some]], Sequence[Found]]) -> list[Found]:
     """What comes of items that are worked on by some at once, in one process a core."""
     parts = [items[start : start + AT_ONCE] for start in range(0, len(items), AT_ONCE)]
     outcome = run_over(parts, work, engine=in_processes(usable_cores()))
@@ -97,7 +88,7 @@ def _over(items: Sequence[Some], work: Callable[[Sequence[Some]], Sequence[Found
 def animated(references: References, drafts: int = 1) -> dict[str, FaceMotion]:
     """The motions of the texts, but those that do not parse. Of several drafts the one that reads as the text."""
     work = LoadedOnce(_animator, partial(_animate, drafts=drafts))
-    found = _over([one.text for one in references.values()], work)
+    found = over([one.text for one in references.values()], work)
     return {name: motion for name, motion in zip(references, found, strict=True) if motion is not None}
 
 
@@ -144,7 +135,7 @@ def of_the_evaluator(test: References, asked: References, written: Mapping[str, 
 def events_of(references: References, motions: Mapping[str, FaceMotion]) -> EventScores:
     """What motions show of what was said; one that is not there shows nothing."""
     events = {name: list(one.line.get("events") or ()) for name, one in references.items()}
-    clips = _over([(name, motion, events[name]) for name, motion in motions.items()], measure_events)
+    clips = over([(name, motion, events[name]) for name, motion in motions.items()], measure_events)
     clips += [failed_clip(name, events[name]) for name in references if name not in motions]
     return summarise_events(clips)
 
@@ -186,71 +177,9 @@ def counted(references: References, scores: EventScores) -> Share:
     return Share(sum(found), len(found))
 
 
-# -- motion to text ----------------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True)
-class Told:
-    """What is said of clips: attributes by detail, and answers."""
-
-    attributes: Mapping[str, AttributeScores]
-    answers: AnswerScores
-
-
-def told(references: References) -> Told:
-    """Scores of texts and answers about the motions of the references."""
-    asked = [[str(one["question"]) for one in some.line.get("questions") or ()] for some in references.values()]
-    files = [str(one.motion) for one in references.values()]
-    found = _over(list(zip(files, asked, strict=True)), LoadedOnce(_reader, _tell))
-    lines = [one.line for one in references.values()]
-    events, still = [line["events"] for line in lines], [head_is_still(line) for line in lines]
-    attributes = {
-        detail: score_attributes([texts[detail] for texts, _ in found], events, still)
-        for detail in (DETAIL, OTHER_DETAIL)
-    }
-    questions = [question for line in lines for question in line.get("questions") or ()]
-    return Told(attributes, score_answers([answer for _, some in found for answer in some], questions))
-
-
-def _reader() -> Reader:
-    torch.set_num_threads(1)
-    return Reader(drafts=DRAFTS)
-
-
-def _tell(reader: Reader, items: Sequence[tuple[str, list[str]]]) -> list[tuple[dict[str, str], list[str]]]:
-    """Of each motion texts by detail, and answers."""
-    motions = reader.read([read_motion(file) for file, _ in items])
-    texts = {detail: reader.describe(motions, detail) for detail in (DETAIL, OTHER_DETAIL)}
-    answers = reader.ask(motions, [asked for _, asked in items])
-    return [({detail: texts[detail][number] for detail in texts}, some) for number, some in enumerate(answers)]
-
-
-def of_texts(test: References, fitted: References) -> list[Row]:
-    """Captions and answers, of true motions and of fits."""
-    of_test, of_fits = told(test), told(fitted)
-    rows = []
-    for name, some, clips, must, aim in (
-        (TEST, of_test, len(test), 0.92, 0.97),
-        ("fits of rendered test clips", of_fits, len(fitted), 0.80, 0.92),
-    ):
-        tally, other = some.attributes[DETAIL].overall, some.attributes[OTHER_DETAIL].overall
-        note = f"precision {tally.precision:.3f}, recall {tally.recall:.3f}; {clips} clips, {DETAIL} captions"
-        note += f"; {OTHER_DETAIL} ones {other.f1:.3f}"
-        rows.append(Row(f"M2L attribute F1, {name}", tally.f1, "", must, aim, note=note))
-    made_up = of_test.attributes[DETAIL]
-    note = f"share of what is said in so many words; {made_up.made_up / len(test):.3f} a caption; "
-    note += f"{OTHER_DETAIL} captions {of_test.attributes[OTHER_DETAIL].hallucination:.3f}"
-    note += f"; of fits {of_fits.attributes[DETAIL].hallucination:.3f}"
-    rows.append(Row("M2L hallucinated attributes", made_up.hallucination, "", 0.10, 0.03, False, note))
-    answers = of_test.answers
-    kinds = ", ".join(f"{kind} {answers.accuracy(kind):.2f}" for kind in sorted(answers.asked))
-    note = f"{sum(answers.asked.values())} questions; {kinds}; of fits {of_fits.answers.accuracy():.3f}"
-    return [*rows, Row("QA accuracy", answers.accuracy(), "", 0.90, 0.97, note=note)]
-
-
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(prog="python -m benchmarks.bench_lm", description=__doc__)
-    for option, what in (("--corpus", "held-out corpus"), ("--prompts", "free prompts"), ("--fitted", "fits")):
+    for option, what in (("--corpus", "held-out corpus"), ("--prompts", "free prompts")):
         parser.add_argument(option, type=Path, metavar="FOLDER", help=f"where the {what} are kept")
     for row in run(**vars(parser.parse_args())):
         print(row)

@@ -24,7 +24,7 @@ from benchmarks.table import Row
 FOLDER = Path(__file__).parent
 RESULTS = FOLDER / "results"
 # Areas that take many minutes: measured when they are named.
-SLOW = {"lm", "lm_counts", "memory"}
+SLOW = {"lm", "lm_counts", "lm_texts", "memory"}
 PACKAGES = ("tdmm", "numpy", "torch", "numba", "mediapipe", "imageio-ffmpeg", "pyrender", "triton", "pytorch3d")
 
 

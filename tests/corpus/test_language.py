@@ -16,6 +16,7 @@ from tdmm.corpus.language.captions import captions, timeline
 from tdmm.corpus.language.clauses import Voice, clause, words
 from tdmm.corpus.language.inflect import FORMS, inflect, inflect_all
 from tdmm.corpus.language.noise import CASE_RATE, TYPO_RATE, with_noise
+from tdmm.corpus.language.parse import parse_text
 from tdmm.corpus.language.phrases import HE, IT, SHE, THEY, YOU, I, Pronouns, fill, ways
 from tdmm.corpus.language.questions import KINDS, questions
 from tdmm.corpus.lexicon import behaviours, find
@@ -206,6 +207,17 @@ def test_what_does_not_happen_is_denied(style: str) -> None:
     assert len(absent) >= 8
     for program, text in absent:
         assert ("no " in text) if style == "keywords" else DENIAL.search(text), (str(program), text)
+
+
+@pytest.mark.parametrize("style", ["short", "long"])
+def test_who_talks_all_the_time_is_not_said_to_stop(style: str) -> None:
+    checked = 0
+    for program, text in texts(style):
+        if program.steps and any(event.behaviour.kind == "speech" for event in program.base):
+            checked += 1
+            stated = [[one.event.behaviour for one in step] for step in parse_text(text).steps]
+            assert not any(one.kind == "speech" for step in stated[:-1] for one in step), (str(program), text)
+    assert checked > 20
 
 
 def test_a_step_in_which_nothing_happens_is_told_in_every_form() -> None:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from tdmm.corpus.language.clauses import Voice, adjective_of, along, clause, noun_of, step_clause
+from tdmm.corpus.language.clauses import Voice, adjective_of, along, clause, noun_of, step_clause, words
 from tdmm.corpus.language.phrases import THEY, Pronouns
 from tdmm.corpus.language.prompts import parts_of_base, sentence_about, tidy, whole_sentence
 from tdmm.corpus.program import Program
@@ -55,10 +55,15 @@ def _span(timed: Timed, plan: Schedule) -> tuple[float, float]:
 
 
 def _short(program: Program, voice: Voice) -> str:
-    """The steps alone, plainly; an emotion in front."""
+    """The steps and what is said meanwhile, plainly; an emotion in front."""
     emotion, speech, _ = parts_of_base(program)
-    parts = [clause(event, "third", voice) for event in speech]
-    parts += [step_clause(step, "third", voice) for step in program.steps]
+    parts = [step_clause(step, "third", voice) for step in program.steps]
+    if not parts:
+        parts = [clause(event, "third", voice) for event in speech]
+    elif speech:
+        # Not in front: "mumbles, then nods" is said of who stops mumbling.
+        meanwhile = ", ".join(clause(event, "gerund", voice) for event in speech)
+        parts[-1] += f", {meanwhile} {voice.pick(words()['joins']['throughout'])}"
     if emotion is not None and not parts:
         return f"The person {clause(emotion, 'third', voice)}"
     if not parts:
