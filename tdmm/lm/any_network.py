@@ -77,9 +77,9 @@ class AnyCache:
         return (found[0] if len(found) == 1 else torch.cat(found, 1)).float()
 
     def keep(self, rows: Sequence[int]) -> None:
-        """Leave only these rows, in this order."""
+        """Go on with these rows alone, in this order; one may come several times."""
         chosen = torch.tensor(rows, device=self._device)
-        # What beams use to follow the best ones, which may be fewer.
+        # What beams use to follow the best ones, which may be fewer or more.
         self._past.reorder_cache(chosen)
         self._mask, self._scores = self._mask[chosen], self._scores[chosen]
         if self._encoded:

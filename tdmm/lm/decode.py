@@ -204,7 +204,7 @@ class Decoder:
         twice = 2 if sampling.guided else 1
         cache = self._take(alive, twice)
         given = [*(row.given for row in alive), *(row.dropped for row in alive if twice == 2)]
-        cache.begin(given, [row.written for row in alive] * twice)
+        _begin(cache, given, [row.written for row in alive] * twice)
         while True:
             if isinstance(cache, Qwen3Cache) and self._in_cycles and (spans := _cycle(alive)):
                 yield from self._cycles(cache, alive, spans, sampling, cycles)
@@ -289,6 +289,15 @@ class Decoder:
         if isinstance(cache, Qwen3Cache):
             # The last one only: as a rule the next batch has the same size.
             self._free = {(len(cache.pad), cache.room): cache}
+
+
+def _begin(cache: Cache, given: Sequence[Sequence[int]], written: Sequence[Sequence[int]]) -> None:
+    """Read what rows begin with; those that begin alike (drafts, and dropped prompts) are read once."""
+    rows = [(tuple(row), tuple(more)) for row, more in zip(given, written, strict=True)]
+    places = {row: place for place, row in enumerate(dict.fromkeys(rows))}
+    cache.begin([row for row, _ in places], [more for _, more in places])
+    if len(places) < len(rows):
+        cache.keep([places[row] for row in rows])
 
 
 class _Row:

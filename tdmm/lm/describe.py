@@ -86,10 +86,9 @@ class Reader:
 
     sampling, seed: of what is written. drafts: of so many drawn texts that one is taken which agrees best with the
     others and with as many in another form (`WITNESS`, `tdmm.lm.agreement`); 1: what sampling says, and 1 for one that
-    draws. correct: what `tdmm fit` made of a
-    video is read as what it is a fit of (`tdmm.lm.fit_correction`), not as it stands. What is said of a motion depends
-    on nothing but the motion, these and the model: many at once are the same as one by one. Raises `LmError` where
-    codec and model do not go together.
+    draws. correct: what `tdmm fit` made of a video is read as what it is a fit of (`tdmm.lm.fit_correction`), not as it
+    stands. What is said of a motion depends on nothing but the motion, these and the model: many at once are the same
+    as one by one. Raises `LmError` where codec and model do not go together.
     """
 
     def __init__(

@@ -170,19 +170,15 @@ class Qwen3Cache:
 
     def begin(self, given: Sequence[Sequence[int]], written: Sequence[Sequence[int]]) -> None:
         """Read what is given and what is written of it already; forget what was there. At most the cache's rows."""
-        every = [(*row, *more) for row, more in zip(given, written, strict=True)]
-        rows = list(dict.fromkeys(every))  # drafts of one text begin alike: they are read once
+        rows = [[*row, *more] for row, more in zip(given, written, strict=True)]
         width = max(map(len, rows))
         self.rows, self.used = len(rows), 0
         pads = [width - len(row) for row in rows]
         self.padded = any(pads)
         self.pad[: self.rows] = torch.tensor(pads)
         self.slot.zero_()
-        ids = [[0] * pad + list(row) for pad, row in zip(pads, rows, strict=True)]
+        ids = [[0] * pad + row for pad, row in zip(pads, rows, strict=True)]
         self.feed(torch.tensor(ids, device=self.network.device))
-        if len(rows) < len(every):
-            places = {row: place for place, row in enumerate(rows)}
-            self.keep([places[row] for row in every])
 
     def feed(self, ids: torch.Tensor) -> None:
         """Read the next tokens, (B, n) int64."""

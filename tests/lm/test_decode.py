@@ -12,10 +12,12 @@ from made_tokenizers import SMALL
 from test_qwen3 import EVEN, saved
 
 from tdmm.errors import LmError
+from tdmm.lm.any_network import AnyCache
 from tdmm.lm.backbone import load_backbone
 from tdmm.lm.decode import Decoder
 from tdmm.lm.grammar import MotionGrammar, TextGrammar
 from tdmm.lm.model_folder import load_language_model, save_language_model
+from tdmm.lm.qwen3 import Qwen3Cache
 from tdmm.lm.sampling import Sampling, draw, guide, uniforms
 from tdmm.lm.sequences import animate_given, ask_given, continue_given, describe_given
 
@@ -117,6 +119,24 @@ def test_any_network_writes_what_the_law_says(other, sampling):
     assert write(other, grammars, sampling, batch=2) == wanted
     for written in write(other, some_texts(other.bound), sampling):
         assert written[-2:] == [other.bound.control("/text"), other.bound.eos]
+
+
+def test_drafts_of_one_text_read_it_once(other, monkeypatch):
+    bound = other.bound
+    given = [describe_given(bound, CODES[:1], "short"), describe_given(bound, CODES, "short")]
+    rows = [given[number] for number in (0, 1, 0, 0, 1)]
+    grammars, seeds = [TextGrammar(bound, 12)] * len(rows), list(range(len(rows)))
+    wanted = [Decoder(other).write([row], grammars[:1], Sampling(), [seed])[0] for seed, row in enumerate(rows)]
+    read = []
+    for kind in (Qwen3Cache, AnyCache):
+
+        def begin(cache, given, written, begin=kind.begin):
+            read.append(len(given))
+            begin(cache, given, written)
+
+        monkeypatch.setattr(kind, "begin", begin)
+    assert Decoder(other).write(rows, grammars, Sampling(), seeds) == wanted
+    assert read == [2]
 
 
 @pytest.mark.parametrize("kind", KINDS)
