@@ -17,7 +17,7 @@ from tdmm.corpus.language.attributes import attributes_of_text
 from tdmm.corpus.language.parse import parse_text
 
 # What a text may say or leave out without saying anything else of what happens.
-_ASIDE = ("absence", "stillness")
+_ASIDE = ("absence",)
 
 
 def most_agreed(drafts: Sequence[str], witnesses: Sequence[str] = ()) -> str:

@@ -18,7 +18,7 @@ from tdmm.lm.seq2seq import seq2seq_batch
 from tdmm.lm.vocabulary import TASKS, BoundVocabulary
 
 # Of the motions that are described, so many are as a fit would give them back.
-FITTED = 0.7
+FITTED = 0.75
 # Where clips have fits of their own, so many of all examples are about those.
 FITS = 0.02
 

@@ -38,11 +38,11 @@ class TaskMix:
     """How often each task is drawn, and each detail of a description. A task for which a clip lacks what is needed
     leaves its share to the others."""
 
-    animate: float = 0.42
-    describe: float = 0.33
+    animate: float = 0.34
+    describe: float = 0.42
     ask: float = 0.1
     # "continue" is a word of Python
-    continue_: float = 0.08
+    continue_: float = 0.07
     between: float = 0.04
     predict: float = 0.03
     short: float = 0.4

@@ -220,6 +220,25 @@ def test_who_talks_all_the_time_is_not_said_to_stop(style: str) -> None:
     assert checked > 20
 
 
+@pytest.mark.parametrize("style", ["short", "medium", "long"])
+def test_a_head_that_keeps_its_place_is_told_by_captions(style: str) -> None:
+    checked = 0
+    for number, (program, one) in enumerate(zip(suite_programs(COUNT), suite_performances(COUNT), strict=True)):
+        if any(event.behaviour.kind == "head" and not event.absent for event in program.events()):
+            continue
+        checked += 1
+        for still in (True, False):
+            random = np.random.default_rng([3, number])
+            text = captions(program, one.schedule, random, head_still=still)[style]
+            parsed = parse_text(text)
+            assert parsed.head_still is (True if still else None), (str(program), text)
+            assert "keep_still" not in [one.event.id for one in parsed.statements], (str(program), text)
+    assert checked > 20
+    told = parse_program("keep_still")
+    text = captions(told, acted("keep_still").schedule, np.random.default_rng(1), head_still=True)["short"]
+    assert "," not in text, text
+
+
 def test_a_step_in_which_nothing_happens_is_told_in_every_form() -> None:
     program = parse_program("smile > !blink > nod*2")
     performance = acted(str(program))

@@ -13,16 +13,26 @@ from tdmm.corpus.program import Program
 from tdmm.corpus.schedule import Schedule, Timed
 
 _PERSON = Pronouns("The person", "they", "them", "their", "themself")
+_STILL = ("The head stays almost still", "The head hardly moves", "The head keeps its place")
+_STILL_TOO = (", head almost still", ", head steady", ", the head hardly moving", ", without moving the head")
 
 
 def captions(
     program: Program, plan: Schedule, random: np.random.Generator, *, head_still: bool, held_out: bool = False
 ) -> dict[str, str]:
-    """`short` (a few words), `medium` (a sentence or two), `long` (everything, with times)."""
+    """`short` (a few words), `medium` (a sentence or two), `long` (everything, with times).
+
+    head_still: whether the head keeps its place from start to end, which each of them says unless it says so already.
+    """
     voice = Voice(random, _PERSON, held_out)
+    told = any(event.id == "keep_still" and not event.absent for event in program.events())
+    short, medium = _short(program, voice), sentence_about(program, "The person", Voice(random, THEY, held_out))
+    if head_still and not told:
+        short += voice.pick(_STILL_TOO)
+        medium = f"{whole_sentence(medium)} {voice.pick(_STILL)}"
     return {
-        "short": whole_sentence(_short(program, voice)),
-        "medium": whole_sentence(sentence_about(program, "The person", Voice(random, THEY, held_out))),
+        "short": whole_sentence(short),
+        "medium": whole_sentence(medium),
         "long": _long(program, plan, voice, head_still=head_still),
     }
 
@@ -109,7 +119,7 @@ def _long(program: Program, plan: Schedule, voice: Voice, *, head_still: bool) -
     for step in program.steps:
         said += [f"They do this{along(event, voice)}" for event in step if event.absent]
     if head_still:
-        said.append(voice.pick(("The head stays almost still", "The head hardly moves", "The head keeps its place")))
+        said.append(voice.pick(_STILL))
     return " ".join(whole_sentence(part) for part in said)
 
 
