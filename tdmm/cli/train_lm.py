@@ -26,6 +26,7 @@ from tdmm.cli.usage import UsageError
 from tdmm.errors import LmError, TdmmError
 
 if TYPE_CHECKING:
+    from tdmm.lm.examples import TaskMix
     from tdmm.lm.train import TrainOptions
 
 NOTHING = "none"
@@ -136,6 +137,15 @@ def command(
             show_default="1",
         ),
     ] = None,
+    mix: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--mix",
+            metavar="TASK=X",
+            help="How often examples are of a task, or descriptions short, long or timeline; may be given several times.",
+            show_default="that of docs/language.md",
+        ),
+    ] = None,
     seed: Annotated[
         int | None, typer.Option("--seed", metavar="N", help="Another seed, another model.", show_default="0")
     ] = None,
@@ -197,7 +207,7 @@ def command(
     try:
         if main:
             check_folder(output, OWN, "a language model", resume=resume, force=force)
-        options = _options(PRESETS[preset], given, width, layers)
+        options = _options(PRESETS[preset], given, width, layers, mix or [])
         told = _train(corpora, output, fits or [], options, codec, face_model, workers, device, console, resume=resume)
     except TdmmError as error:
         if main:
@@ -216,7 +226,9 @@ OWN = (
 )
 
 
-def _options(preset: dict[str, Any], given: dict[str, Any], width: int | None, layers: int | None) -> TrainOptions:
+def _options(
+    preset: dict[str, Any], given: dict[str, Any], width: int | None, layers: int | None, mix: list[str]
+) -> TrainOptions:
     from tdmm.lm.backbone import BackboneConfig
     from tdmm.lm.train import TrainOptions
 
@@ -232,9 +244,25 @@ def _options(preset: dict[str, Any], given: dict[str, Any], width: int | None, l
         heads = width // HEAD
         size |= {"hidden": width, "heads": heads, "kv_heads": heads, "intermediate": width * 8 // 3}
     try:
-        return TrainOptions(**said, backbone=BackboneConfig(**size))
+        return TrainOptions(**said, mix=_mix(mix), backbone=BackboneConfig(**size))
     except LmError as error:
         raise UsageError(str(error)) from error
+
+
+def _mix(given: list[str]) -> TaskMix:
+    from tdmm.lm.examples import TaskMix
+    from tdmm.lm.vocabulary import DETAILS, TASKS
+
+    said = {}
+    for one in given:
+        name, _, share = one.partition("=")
+        if name not in (*TASKS, *DETAILS):
+            raise UsageError(f"--mix {one}: expected NAME=X, NAME one of {', '.join((*TASKS, *DETAILS))}")
+        try:
+            said[name if name != "continue" else "continue_"] = float(share)
+        except ValueError as error:
+            raise UsageError(f"--mix {one}: expected a number after {name}=, found {share!r}") from error
+    return TaskMix(**said)
 
 
 def _train(

@@ -44,6 +44,30 @@ def test_a_model_that_animates_and_describes_is_trained(train, tdmm, tmp_path):
     assert tdmm("describe", motion, "--model", tmp_path / "lm").stdout.strip()
 
 
+def test_the_mix_of_tasks_is_that_which_is_given(train, tmp_path):
+    shares = [word for name in ("animate", "ask", "continue", "between", "predict") for word in ("--mix", f"{name}=0")]
+    found = train("-o", tmp_path / "lm", *shares, "--mix", "short=0", "--steps", 1)
+    assert found.code == 0, found.stderr
+    assert set(json.loads((tmp_path / "lm" / "metrics.jsonl").read_text())["val"]) == {"describe", "total"}
+    said = json.loads((tmp_path / "lm" / "train.json").read_text())["options"]["mix"]
+    assert (said["continue_"], said["short"], said["long"]) == (0, 0, 0.35)
+
+
+@pytest.mark.parametrize(
+    ("given", "told"),
+    [
+        ("sing=1", "--mix sing=1: expected NAME=X, NAME one of animate"),
+        ("ask=", "a number after ask=, found ''"),
+        ("ask=-1", "task mix: ask: expected a weight >= 0, found -1.0"),
+        ("ask=nan", "task mix: ask: expected a weight >= 0, found nan"),
+    ],
+)
+def test_a_mix_that_is_none(train, tmp_path, given, told):
+    found = train("-o", tmp_path / "lm", "--mix", given, "--steps", 1)
+    assert found.code == 2
+    assert told in found.stderr
+
+
 def test_fits_that_are_not_there(train, tmp_path):
     found = train("-o", tmp_path / "lm", "--fits", tmp_path / "none", "--steps", 1)
     assert found.code == 1
