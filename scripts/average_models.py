@@ -3,7 +3,7 @@ better for it (Wortsman et al., 2022: model soups).
 
 Usage: python scripts/average_models.py second third --output mean
 
-The facts of the result are those of the last model; its words are those of all.
+The facts of the result are those of the last model; its words, and how long a motion it knows, are those of all.
 """
 
 from __future__ import annotations
@@ -32,7 +32,9 @@ def main() -> None:
     network = last.network
     network.load_state_dict(mean)
     words = frozenset[str]().union(*(model.words for model in models))
-    save_language_model(told.output, network, last.bound, last.facts, words)
+    longest = [one.facts["longest_steps"] for one in models if one.facts.get("longest_steps")]
+    facts = {**last.facts, "longest_steps": max(longest)} if longest else last.facts
+    save_language_model(told.output, network, last.bound, facts, words)
 
 
 if __name__ == "__main__":

@@ -142,7 +142,7 @@ def command(
         typer.Option(
             "--mix",
             metavar="TASK=X",
-            help="How often examples are of a task, or descriptions short, long or timeline; may be given several times.",
+            help="How often a task is drawn, or short, long and timeline of descriptions; may be given several times.",
             show_default="that of docs/language.md",
         ),
     ] = None,

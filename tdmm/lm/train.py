@@ -220,7 +220,8 @@ class _Run:
             # What the shipped model's were chosen to be.
             self.facts["sampling"] = {"temperature": 1.0, "top_p": 0.95, "guidance": GUIDANCE}
         # Longer ones it was never taught: they are written in parts.
-        self.facts["longest_steps"] = int(np.diff(clips["train"].starts).max())
+        known = self.begun.facts.get("longest_steps") if self.begun is not None else None
+        self.facts["longest_steps"] = max(int(np.diff(clips["train"].starts).max()), known or 0)
         plan = BatchPlan(
             options.rows,
             options.length,
@@ -390,6 +391,7 @@ class _Run:
         names: list[str],
         parameters: int,
     ) -> None:
+        base = self.options.base
         trained = {
             **{name: line[name] for name in ("step", "val", "seconds")},
             "corpora": names,
@@ -397,7 +399,8 @@ class _Run:
             "motion_steps": clips.steps,
             "parameters": parameters,
             "device": self.accelerator.device.type,
-            "options": self.resolved["options"],
+            # Of a folder its name: where it lies on this disk is nobody else's business.
+            "options": {**self.resolved["options"], "base": Path(base).name if Path(base).is_dir() else base},
         }
         whole = merged(network) if self.options.lora else network
         save_language_model(self.folder, whole, bound, {**self.facts, "trained": trained}, self.words)

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import runpy
+import shutil
+import sys
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -31,6 +34,7 @@ from tdmm.lm.train import TrainOptions, train_lm
 from tdmm.lm.vocabulary import LONGEST, BoundVocabulary, MotionVocabulary
 from tdmm.vq.codec import load_codec, shipped_codec
 
+ROOT = Path(__file__).parent.parent.parent
 TINY = BackboneConfig(hidden=32, layers=2, heads=2, kv_heads=2, head_size=16, intermediate=64)
 
 
@@ -286,6 +290,40 @@ def test_a_break_changes_nothing(run, whole, tmp_path):
 def test_the_mean_of_weights_is_what_is_kept(run, whole, tmp_path):
     run(tmp_path / "last", ema=0.0)
     assert weights(tmp_path / "last") != weights(whole)
+
+
+def test_what_learns_on_keeps_what_it_knew(run, whole, tmp_path):
+    begun = tmp_path / "private" / "begun"
+    shutil.copytree(whole, begun)
+    config = json.loads((begun / "config.json").read_text())
+    config["tdmm"]["longest_steps"] = 150
+    (begun / "config.json").write_text(json.dumps(config))
+    run(tmp_path / "on", base=str(begun), steps=1)
+    facts = load_language_model(tmp_path / "on").facts
+    assert facts["longest_steps"] == 150
+    assert facts["before"]["step"] == load_language_model(whole).facts["trained"]["step"]
+    # Where the base lay on somebody's disk is nobody else's business.
+    assert facts["trained"]["options"]["base"] == "begun"
+    assert "private" not in (tmp_path / "on" / "config.json").read_text()
+
+
+def test_an_average_knows_what_all_know(run, whole, tmp_path, monkeypatch):
+    from safetensors.torch import load_file
+
+    other, mean = tmp_path / "other", tmp_path / "mean"
+    run(other, base=str(whole), steps=1, learning_rate=1e-2)
+    longest = load_language_model(whole).facts["longest_steps"]
+    config = json.loads((other / "config.json").read_text())
+    config["tdmm"]["longest_steps"] = longest - 1
+    (other / "config.json").write_text(json.dumps(config))
+    monkeypatch.setattr(sys, "argv", ["average_models.py", str(whole), str(other), "--output", str(mean)])
+    runpy.run_path(str(ROOT / "scripts" / "average_models.py"), run_name="__main__")
+    one, two, both = (load_file(folder / "model.safetensors") for folder in (whole, other, mean))
+    for name, values in both.items():
+        torch.testing.assert_close(values.float(), (one[name].float() + two[name].float()) / 2, rtol=0.01, atol=1e-3)
+    lm = load_language_model(mean)
+    assert lm.facts["longest_steps"] == longest
+    assert lm.words == load_language_model(whole).words | load_language_model(other).words
 
 
 def test_seconds_end_it(run, tmp_path):
