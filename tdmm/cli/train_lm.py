@@ -259,10 +259,10 @@ def _mix(given: list[str]) -> TaskMix:
         if name not in (*TASKS, *DETAILS):
             raise UsageError(f"--mix {one}: expected NAME=X, NAME one of {', '.join((*TASKS, *DETAILS))}")
         try:
-            said[name if name != "continue" else "continue_"] = float(share)
+            said[name] = float(share)
         except ValueError as error:
             raise UsageError(f"--mix {one}: expected a number after {name}=, found {share!r}") from error
-    return TaskMix(**said)
+    return TaskMix.of(said)
 
 
 def _train(

@@ -52,11 +52,23 @@ class TaskMix:
     def __post_init__(self) -> None:
         for item in fields(self):
             if not 0 <= getattr(self, item.name) < float("inf"):
-                raise LmError(f"task mix: {item.name}: expected a weight >= 0, found {getattr(self, item.name)!r}")
+                name = item.name.rstrip("_")
+                raise LmError(f"task mix: {name}: expected a weight >= 0, found {getattr(self, item.name)!r}")
+
+    @classmethod
+    def of(cls, weights: Mapping[str, float]) -> TaskMix:
+        """The mix of weights by task and detail; those that are not named are as usual. Raises `LmError` for a weight
+        that is none."""
+        return cls(**{_field(name): weight for name, weight in weights.items()})
 
     def weight(self, name: str) -> float:
         """Of a task or a detail."""
-        return getattr(self, "continue_" if name == "continue" else name)
+        return getattr(self, _field(name))
+
+
+def _field(name: str) -> str:
+    """That of `TaskMix` for a task or a detail."""
+    return "continue_" if name == "continue" else name
 
 
 DEFAULT_MIX = TaskMix()

@@ -59,6 +59,7 @@ def test_the_mix_of_tasks_is_that_which_is_given(train, tmp_path):
         ("sing=1", "--mix sing=1: expected NAME=X, NAME one of animate"),
         ("ask=", "a number after ask=, found ''"),
         ("ask=-1", "task mix: ask: expected a weight >= 0, found -1.0"),
+        ("continue=-1", "task mix: continue: expected a weight >= 0, found -1.0"),
         ("ask=nan", "task mix: ask: expected a weight >= 0, found nan"),
     ],
 )

@@ -25,6 +25,12 @@ def test_side_count_and_order_are_part_of_what_is_said():
     assert most_agreed(["smiles, then nods", "nods, then smiles", "nods, then smiles"]) == "nods, then smiles"
 
 
+def test_a_head_that_keeps_still_is_part_of_what_is_said():
+    drafts = ["smiles", "smiles, head steady"]
+    assert most_agreed(drafts, ["First they smile (from 0.1 to 2.0 s). The head hardly moves."]) == drafts[1]
+    assert most_agreed(drafts, ["First they smile (from 0.1 to 2.0 s)."]) == drafts[0]
+
+
 def test_witnesses_in_another_form_have_a_voice_and_are_not_chosen():
     drafts = ["smiles, then nods", "frowns"]
     assert most_agreed(drafts, ["First they frown (from 0.1 to 2.0 s)."]) == "frowns"

@@ -42,15 +42,7 @@ LINE = {
         {"id": "smile", "kind": "action", "side": "", "count": 1, "start": 0.25, "end": 1.9},
     ],
 }
-ONLY = {
-    task: TaskMix(
-        **{
-            **dict.fromkeys(("animate", "describe", "ask", "continue_", "between", "predict"), 0.0),
-            "continue_" if task == "continue" else task: 1.0,
-        }
-    )
-    for task in TASKS
-}
+ONLY = {task: TaskMix.of({**dict.fromkeys(TASKS, 0.0), task: 1.0}) for task in TASKS}
 
 
 @cache
